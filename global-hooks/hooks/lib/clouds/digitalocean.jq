@@ -1,0 +1,2 @@
+# digitalocean://<droplet id>; regions (fra1) have no zones.
+select(.scheme == "digitalocean")
