@@ -1,0 +1,45 @@
+// Package pkg is the map of the operator's house. It holds no code.
+//
+// Imports go one way only:
+//
+//	cmd  >  operator  >  { converge, store, edges }  >  decide  >  model
+//
+// and edges never import each other. TestImportDirection reads the imports of
+// every package here and fails on an edge that this table does not allow.
+//
+// MODEL: values in, values out; no I/O, clock, goroutine or client.
+//
+//	object     identity and health of one Kubernetes object
+//	values     immutable snapshots, layers, deep merge, patch sets, names and keys
+//	schema     OpenAPI schemas: extend, defaults, validation, secret leaves
+//	hook       what a hook declares (Spec), gets (Input) and returns (Output)
+//	module     a module read from its directory: Descriptor
+//	settings   the user's ConfigMap: parse it key by key, edit its YAML text
+//	installed  what is in the cluster of one module: release, objects, digests
+//	status     conditions and phases; Ready is derived from the rest
+//
+// DECIDE: pure functions over the model.
+//
+//	enable     is a module on, and who decided
+//	order      may a module start, and if not, whom does it wait for
+//	release    observed and wanted release > one action
+//
+// LOOP: the only state and the only decisions about when to act.
+//
+//	store      one atomic snapshot per section, one writer per section
+//	converge   the global pass, the module pass, the lanes
+//
+// EDGE: one kind of side effect each.
+//
+//	kube       watch, object operations, CRDs, namespaces, health and drift of objects
+//	helm       load, render, install, upgrade, repair, uninstall; Helm types stay inside
+//	exec       executable hook and enabled script > hook.Func
+//	cron       schedules
+//	config     the ConfigMap, the Secret and the facts in the cluster
+//	report     Module resources and Events
+//	metrics    the operator's own metrics and those of hooks
+//	web        HTTP endpoints and the debug socket
+//
+// WIRE: operator sees both converge and the edges; testkit holds builders, fakes
+// and the local cluster for tests.
+package pkg

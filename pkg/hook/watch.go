@@ -1,0 +1,25 @@
+package hook
+
+// Watch is the running monitor of one kubernetes binding (section 3.4 of the
+// contract). Its methods may be called from any goroutine.
+type Watch interface {
+	// Snapshot is every matching object, ordered by namespace and name (C-134).
+	// Buffered events that it already shows are dropped (C-153).
+	Snapshot() []Item
+	// Unlock lets events flow, buffered ones first (C-153).
+	Unlock()
+	// Stop ends the monitor; no handler is called after it returned.
+	Stop()
+}
+
+// WatchHandler gets what a monitor sees. Calls for one monitor come one at a
+// time and must return quickly.
+type WatchHandler struct {
+	// Event is a change that the binding listens to (C-124, C-145).
+	Event func(WatchEvent, Item)
+	// Appeared says that the kind, absent when the monitor started, is now
+	// served and listed: the binding's Synchronization is due, and events are locked again.
+	Appeared func()
+	// Failed is an error that the monitor goes on trying to get over; nil when it did.
+	Failed func(error)
+}

@@ -1,0 +1,95 @@
+// Package installed describes what the cluster holds of a module: the Helm
+// release, its rendered objects and their digests. Helm's own types stay in pkg/helm.
+package installed
+
+import (
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/module"
+	"github.com/addon-operator/addon-operator/pkg/object"
+	"github.com/addon-operator/addon-operator/pkg/values"
+)
+
+// Status is a Helm release status (https://pkg.go.dev/helm.sh/helm/v3/pkg/release#Status).
+type Status string
+
+const (
+	Deployed        Status = "deployed"
+	Failed          Status = "failed"
+	Superseded      Status = "superseded"
+	Uninstalling    Status = "uninstalling"
+	PendingInstall  Status = "pending-install"
+	PendingUpgrade  Status = "pending-upgrade"
+	PendingRollback Status = "pending-rollback"
+)
+
+// Pending reports whether a Helm action was under way when it was written.
+func (s Status) Pending() bool {
+	return s == PendingInstall || s == PendingUpgrade || s == PendingRollback
+}
+
+// Release is the newest revision of a module's release. The zero value means
+// that there is none.
+type Release struct {
+	Name     string
+	Revision int
+	Status   Status
+	Updated  time.Time
+	// Instance is the label addon-operator.io/instance: <namespace>.<configmap> of the operator that made it.
+	Instance string
+	// InputDigest and RenderDigest are labels of ours, "v1.<40 hex digits>"; empty when another tool made the release.
+	InputDigest  string
+	RenderDigest string
+	// PredecessorChecksum is the label moduleChecksum (C-435).
+	PredecessorChecksum string
+	// Labels are all labels of the release record that are not Helm's own.
+	Labels map[string]string
+}
+
+// Exists reports whether there is a release at all.
+func (r Release) Exists() bool { return r.Revision > 0 }
+
+// Rendered is the result of rendering a module's chart once.
+type Rendered struct {
+	// Manifest is the text of all objects that are not chart hooks, post-rendered.
+	Manifest string
+	// Objects are those of Manifest, namespaces filled in.
+	Objects []object.Ref
+	// InputDigest and RenderDigest are as in Release.
+	InputDigest  string
+	RenderDigest string
+	// ReadsCluster: a template called lookup, or used Capabilities.APIVersions.
+	ReadsCluster bool
+	// Warnings are field-validation messages of the API server.
+	Warnings []string
+}
+
+// Manifested is an applied object: what the manifest sets and what the API server
+// answered, both as compact JSON.
+type Manifested struct {
+	object.Ref
+	Manifest []byte
+	Live     []byte // nil when not known
+	// Ignored objects do not count for readiness: chart hooks, TTL objects.
+	Ignored bool
+}
+
+// Request is everything that decides the outcome of rendering and applying.
+type Request struct {
+	Module *module.Descriptor
+	// Namespace is where the module's objects live.
+	Namespace string
+	// Values is {"global":…,"<camel>":…,"modules":…}.
+	Values values.Snapshot
+	// InputDigest is what Installer.InputDigest answered for these.
+	InputDigest string
+}
+
+// Result is the outcome of an action on a release.
+type Result struct {
+	Release Release
+	// Objects are all objects of the release with what the API server answered.
+	Objects []Manifested
+	// Kept are objects that an uninstall left in place (resource-policy keep).
+	Kept []object.Ref
+}

@@ -1,0 +1,269 @@
+package values
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Op is one operation of a hook's values patch (C-320, C-321): add or remove at
+// a JSON pointer (RFC 6901).
+type Op struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value,omitempty"`
+}
+
+// MarshalJSON keeps the value of an add even when it is null.
+func (o Op) MarshalJSON() ([]byte, error) {
+	if o.Op == "remove" {
+		return json.Marshal(map[string]any{"op": o.Op, "path": o.Path})
+	}
+	return json.Marshal(map[string]any{"op": o.Op, "path": o.Path, "value": o.Value})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote, with numbers as in Decode.
+func (o *Op) UnmarshalJSON(text []byte) error {
+	var raw struct {
+		Op, Path string
+		Value    json.RawMessage
+	}
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return err
+	}
+	*o = Op{Op: raw.Op, Path: raw.Path}
+	if len(raw.Value) == 0 {
+		return nil
+	}
+	v, err := Decode(raw.Value)
+	o.Value = v
+	return err
+}
+
+// ParsePatch reads a stream of JSON documents, each an array of operations or a
+// single one (C-320). Only op, path and value are read; any op but add and
+// remove is an error (C-321), as is a path that is not a JSON pointer.
+func ParsePatch(text []byte) ([]Op, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var out []Op
+	for {
+		var doc any
+		err := d.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("values patch: not a stream of JSON documents at byte %d: %w", d.InputOffset(), err)
+		}
+		list, ok := doc.([]any)
+		if !ok {
+			list = []any{doc}
+		}
+		for _, e := range list {
+			op, err := parseOp(e)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, op)
+		}
+	}
+}
+
+func parseOp(e any) (Op, error) {
+	m, ok := e.(Map)
+	if !ok {
+		return Op{}, fmt.Errorf("values patch: expected an operation such as {\"op\":\"add\",\"path\":\"/global/a\",\"value\":1}, got %s", brief(e))
+	}
+	kind, _ := m["op"].(string)
+	path, okPath := m["path"].(string)
+	value, okValue := m["value"]
+	switch {
+	case kind != "add" && kind != "remove":
+		return Op{}, fmt.Errorf("values patch: unsupported patch operation %q at path %q: use add or remove", kind, path)
+	case !okPath || !strings.HasPrefix(path, "/"):
+		return Op{}, fmt.Errorf("values patch: operation %q has path %s: expected a JSON pointer that starts with /", kind, brief(m["path"]))
+	case kind == "add" && !okValue:
+		return Op{}, fmt.Errorf("values patch: add at %q has no value", path)
+	case kind == "remove":
+		return Op{Op: kind, Path: path}, nil
+	}
+	return Op{Op: kind, Path: path, Value: Normalize(value)}, nil
+}
+
+func brief(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprintf("%T", v)
+	}
+	if len(text) > 80 {
+		return string(text[:80]) + "…"
+	}
+	return string(text)
+}
+
+// Pointer splits a JSON pointer into its unescaped elements.
+func Pointer(path string) []string {
+	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	for i, p := range parts {
+		parts[i] = strings.ReplaceAll(strings.ReplaceAll(p, "~1", "/"), "~0", "~")
+	}
+	return parts
+}
+
+// ErrAbsent is in the chain of Apply's errors when the target of an operation,
+// or the parent of an add, does not exist.
+var ErrAbsent = errors.New("path is absent")
+
+// Apply performs ops strictly, in order, on a copy of doc (C-323): a remove of
+// an absent path and an add under an absent parent are errors.
+func Apply(doc Map, ops []Op) (Map, error) {
+	var out any = Clone(doc)
+	var err error
+	for _, op := range ops {
+		if out, err = applyOp(out, op, Pointer(op.Path)); err != nil {
+			return nil, fmt.Errorf("%s %q: %w", op.Op, op.Path, err)
+		}
+	}
+	m, ok := out.(Map)
+	if !ok {
+		return nil, errors.New("the patch replaced the root object")
+	}
+	return m, nil
+}
+
+func applyOp(at any, op Op, path []string) (any, error) {
+	key, last := path[0], len(path) == 1
+	switch at := at.(type) {
+	case Map:
+		child, ok := at[key]
+		if last && op.Op == "add" {
+			at[key] = Clone(op.Value)
+			return at, nil
+		}
+		if !ok {
+			return nil, fmt.Errorf("key %q: %w", key, ErrAbsent)
+		}
+		if last {
+			delete(at, key)
+			return at, nil
+		}
+		child, err := applyOp(child, op, path[1:])
+		if err != nil {
+			return nil, err
+		}
+		at[key] = child
+		return at, nil
+	case []any:
+		return applyIndex(at, op, path)
+	}
+	return nil, fmt.Errorf("key %q: its parent is neither an object nor an array: %w", key, ErrAbsent)
+}
+
+func applyIndex(at []any, op Op, path []string) (any, error) {
+	key, last := path[0], len(path) == 1
+	if key == "-" && last && op.Op == "add" {
+		return append(at, Clone(op.Value)), nil
+	}
+	i, err := strconv.Atoi(key)
+	if err != nil || i < 0 || i > len(at) || (i == len(at) && !(last && op.Op == "add")) {
+		return nil, fmt.Errorf("index %q of an array of %d: %w", key, len(at), ErrAbsent)
+	}
+	switch {
+	case last && op.Op == "add":
+		return slices.Insert(at, i, Clone(op.Value)), nil
+	case last:
+		return slices.Delete(at, i, i+1), nil
+	}
+	child, err := applyOp(at[i], op, path[1:])
+	if err != nil {
+		return nil, err
+	}
+	at[i] = child
+	return at, nil
+}
+
+// Stamped is an operation with the number of the commit it came with.
+type Stamped struct {
+	Op
+	Seq int64 `json:"seq"`
+}
+
+// MarshalJSON adds seq to the operation's own form.
+func (s Stamped) MarshalJSON() ([]byte, error) {
+	m := map[string]any{"op": s.Op.Op, "path": s.Path, "seq": s.Seq}
+	if s.Op.Op != "remove" {
+		m["value"] = s.Value
+	}
+	return json.Marshal(m)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (s *Stamped) UnmarshalJSON(text []byte) error {
+	var seq struct{ Seq int64 }
+	if err := json.Unmarshal(text, &seq); err != nil {
+		return err
+	}
+	s.Seq = seq.Seq
+	return s.Op.UnmarshalJSON(text)
+}
+
+// Compact appends ops, committed as number seq, to a patch set: an operation at
+// a path takes the place of older ones at it and below it (C-324). Appends ("/-")
+// are all kept until something above them is written.
+func Compact(set []Stamped, ops []Op, seq int64) []Stamped {
+	out := slices.Clone(set)
+	for _, op := range ops {
+		appends := strings.HasSuffix(op.Path, "/-")
+		out = slices.DeleteFunc(out, func(s Stamped) bool {
+			return !appends && (s.Path == op.Path || strings.HasPrefix(s.Path, op.Path+"/"))
+		})
+		out = append(out, Stamped{Op: op, Seq: seq})
+	}
+	return out
+}
+
+// Fold applies patch sets to a copy of doc in the order they were committed,
+// passing over removes of absent paths and creating what an add lacks above it,
+// for layers may have changed since the hook wrote (C-324).
+func Fold(doc Map, sets ...[]Stamped) Map {
+	var all []Stamped
+	for _, s := range sets {
+		all = append(all, s...)
+	}
+	slices.SortStableFunc(all, func(a, b Stamped) int { return int(a.Seq - b.Seq) })
+	out := Clone(doc).(Map)
+	if out == nil {
+		out = Map{}
+	}
+	for _, s := range all {
+		path := Pointer(s.Path)
+		if s.Op.Op == "add" {
+			ensureParents(out, path)
+		}
+		// An operation that no longer fits its layers is passed over: strictness
+		// belongs to the commit, where the hook can be told.
+		if next, err := applyOp(out, s.Op, path); err == nil {
+			out, _ = next.(Map)
+		}
+	}
+	return out
+}
+
+func ensureParents(at Map, path []string) {
+	for _, key := range path[:len(path)-1] {
+		next, ok := at[key]
+		if !ok || next == nil {
+			next = Map{}
+			at[key] = next
+		}
+		if at, ok = next.(Map); !ok {
+			return
+		}
+	}
+}
