@@ -18,8 +18,8 @@ discovery::run() {
   fi
   : "${BINDING_CONTEXT_PATH:?is set by the operator; to see the bindings, run the hook with --config}"
   : "${VALUES_JSON_PATCH_PATH:?is set by the operator; to see the bindings, run the hook with --config}"
-  # One process per run. Keys are sorted, so equal facts are equal text.
-  jq -cS -L "$DISCOVERY_LIB" --arg key "$key" \
-    "include \"discovery\"; results | patch(\$key; $program)" \
+  # One process per run. Keys are sorted, so equal facts are equal text; `input` fails on an empty file.
+  jq -ncS -L "$DISCOVERY_LIB" --arg key "$key" \
+    "include \"discovery\"; input | results | patch(\$key; $program)" \
     "$BINDING_CONTEXT_PATH" >>"$VALUES_JSON_PATCH_PATH"
 }
