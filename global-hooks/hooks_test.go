@@ -2,9 +2,11 @@ package hooks_test
 
 import (
 	"flag"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -399,56 +401,44 @@ func TestHooksWakeForWhatMattersOnly(t *testing.T) {
 	node := nodesOf(t, `[{metadata: {name: a, resourceVersion: "1", labels: {dedicated: ingress, topology.kubernetes.io/zone: z}},
 	  spec: {providerID: "aws:///eu-central-1a/i-1", podCIDRs: [10.0.0.0/24], taints: [{key: dedicated, value: ingress, effect: NoSchedule}]},
 	  status: {conditions: [{type: Ready, status: "True", lastHeartbeatTime: "2025-01-01T00:00:00Z"}], images: []}}]`)[0]
-	noisy := node.DeepCopy()
-	noisy.SetResourceVersion("2")
-	noisy.SetLabels(merged(node.GetLabels(), map[string]string{"example.com/other": "x"}))
-	noisy.SetAnnotations(map[string]string{"volumes.kubernetes.io/controller-managed-attach-detach": "true"})
-	set := func(value any, fields ...string) {
-		if err := unstructured.SetNestedField(noisy.Object, value, fields...); err != nil {
-			t.Fatal(err)
-		}
+	labels := map[string]string{"example.com/other": "x"}
+	maps.Copy(labels, node.GetLabels())
+	fields := []struct {
+		value any
+		path  []string
+	}{
+		{"2", []string{"metadata", "resourceVersion"}},
+		{"true", []string{"metadata", "annotations", "volumes.kubernetes.io/controller-managed-attach-detach"}},
+		{[]any{map[string]any{"type": "Ready", "status": "False", "lastHeartbeatTime": "2025-01-01T00:05:00Z"}}, []string{"status", "conditions"}},
+		{[]any{map[string]any{"names": []any{"registry.example.com/x:1"}}}, []string{"status", "images"}},
+		{true, []string{"spec", "unschedulable"}},
+		{[]any{
+			map[string]any{"key": "node.kubernetes.io/not-ready", "effect": "NoExecute"},
+			map[string]any{"key": "dedicated", "value": "ingress", "effect": "NoSchedule"},
+		}, []string{"spec", "taints"}},
 	}
-	set([]any{map[string]any{"type": "Ready", "status": "False", "lastHeartbeatTime": "2025-01-01T00:05:00Z"}}, "status", "conditions")
-	set([]any{map[string]any{"names": []any{"registry.example.com/x:1"}}}, "status", "images")
-	set(true, "spec", "unschedulable")
-	set([]any{
-		map[string]any{"key": "node.kubernetes.io/not-ready", "effect": "NoExecute"},
-		map[string]any{"key": "dedicated", "value": "ingress", "effect": "NoSchedule"},
-	}, "spec", "taints")
-	for key := range bashHooks {
-		h := bashHook(t, key)
-		for i := range h.bindings {
-			b := &h.bindings[i]
-			if !b.matches(node) {
-				continue
+	for _, key := range factKeys(t) {
+		expectNoWake(t, bashHook(t, key), node, func(noisy *unstructured.Unstructured) {
+			noisy.SetLabels(labels)
+			for _, field := range fields {
+				if err := unstructured.SetNestedField(noisy.Object, field.value, field.path...); err != nil {
+					t.Fatal(err)
+				}
 			}
-			if diff := cmp.Diff(b.project(t, node), b.project(t, noisy)); diff != "" {
-				t.Errorf("binding %s of %s wakes for nothing:\n%s", b.Name, bashHooks[key], diff)
-			}
-		}
+		})
 	}
-}
-
-func merged(a, b map[string]string) map[string]string {
-	m := map[string]string{}
-	for _, from := range []map[string]string{a, b} {
-		for k, v := range from {
-			m[k] = v
-		}
-	}
-	return m
 }
 
 func TestBindingsAreFrugal(t *testing.T) {
 	t.Parallel()
-	for key, file := range bashHooks {
+	for _, key := range factKeys(t) {
 		h := bashHook(t, key)
 		for _, b := range h.bindings {
 			if b.KeepFullObjects == nil || *b.KeepFullObjects || b.JQFilter == "" {
-				t.Errorf("binding %s of %s has to have a jqFilter and keepFullObjectsInMemory: false", b.Name, file)
+				t.Errorf("binding %s of %s has to have a jqFilter and keepFullObjectsInMemory: false", b.Name, key)
 			}
 			if b.Group == "" || b.Group != h.bindings[0].Group {
-				t.Errorf("binding %s of %s has to be of the one group of its hook, so that a run has all snapshots", b.Name, file)
+				t.Errorf("binding %s of %s has to be of the one group of its hook, so that a run has all snapshots", b.Name, key)
 			}
 		}
 	}
@@ -461,17 +451,15 @@ func TestRunsAreIdempotent(t *testing.T) {
 	nodes := nodesOf(t, `[
 	  {metadata: {name: a, labels: {dedicated: ingress, topology.kubernetes.io/zone: b}}, spec: {providerID: "hcloud://1", podCIDR: 10.0.1.0/24}},
 	  {metadata: {name: b, labels: {dedicated: system, topology.kubernetes.io/zone: a}}, spec: {providerID: "hcloud://2", podCIDR: 10.0.0.0/24}}]`)
-	for key := range bashHooks {
+	for _, key := range factKeys(t) {
 		t.Run(key, func(t *testing.T) {
 			t.Parallel()
 			h := bashHook(t, key)
 			snapshots := h.snapshots(t, nodes)
 			reversed := map[string]any{}
 			for name, items := range snapshots {
-				list := append([]any{}, items.([]any)...)
-				for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
-					list[i], list[j] = list[j], list[i]
-				}
+				list := slices.Clone(items.([]any))
+				slices.Reverse(list)
 				reversed[name] = list
 			}
 			want := patchOf(t, h, []any{group(snapshots)})
@@ -507,7 +495,7 @@ func patchOf(t *testing.T, h hook, contexts []any) string {
 
 func TestEmptyAndPoorSnapshotsGiveTheFactOfNothing(t *testing.T) {
 	t.Parallel()
-	for key := range bashHooks {
+	for _, key := range factKeys(t) {
 		t.Run(key, func(t *testing.T) {
 			t.Parallel()
 			h := bashHook(t, key)
@@ -532,7 +520,7 @@ func TestContextsThatSayNothingFailTheRun(t *testing.T) {
 		"empty file": "", "no contexts": "[]", "no snapshots": `[{"binding":"beforeAll"}]`, "cut off": `[{"snapshots":{"nodes":[`,
 		"no array": `"text"`, "snapshots of another shape": `[{"snapshots":[1]}]`,
 	}
-	for key := range bashHooks {
+	for _, key := range factKeys(t) {
 		for name, text := range contexts {
 			t.Run(key+", "+name, func(t *testing.T) {
 				t.Parallel()
