@@ -48,7 +48,8 @@ type Descriptor struct {
 	Warnings []string
 }
 
-// Requirement is one entry of module.yaml's requires.
+// Requirement is one entry of module.yaml's requires. Which modules are on a
+// cycle of requirements, Cycles tells.
 type Requirement struct {
 	Module string
 	// Version is a semver range such as ">=1.2"; empty accepts any.
@@ -76,6 +77,8 @@ type Set struct {
 	Broken map[string]error
 	// Incomplete is true when a directory could not be read or was empty: nothing may be purged then.
 	Incomplete bool
+	// Warnings are things that concern no single module: skipped entries, keys nobody reads.
+	Warnings []string
 }
 
 // Get returns the module of that name, or nil.

@@ -1,0 +1,105 @@
+package schema
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	kerrors "k8s.io/kube-openapi/pkg/validation/errors"
+	"k8s.io/kube-openapi/pkg/validation/strfmt"
+	"k8s.io/kube-openapi/pkg/validation/validate"
+
+	"github.com/addon-operator/addon-operator/pkg/values"
+)
+
+// Error is everything in a section that its schema refuses (C-317).
+type Error struct {
+	// Violations are messages that start with the dotted path from the root,
+	// sorted, without the values themselves.
+	Violations []string
+}
+
+// Error joins the violations.
+func (e *Error) Error() string { return strings.Join(e.Violations, "; ") }
+
+// Validate reports all violations at once as an *Error (C-317). root is the
+// values key, with which every path starts. Defaults are not filled in.
+func (s *Schema) Validate(section values.Map, root string) error {
+	if s == nil {
+		return nil
+	}
+	list, err := s.violations(section, root)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	slices.Sort(list)
+	return &Error{Violations: slices.Compact(list)}
+}
+
+// violations keeps a panic of the validator, which it uses as API, from ending the process.
+func (s *Schema) violations(section values.Map, root string) (list []string, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%s: the schema cannot be evaluated: %v", root, r)
+		}
+	}()
+	if section == nil {
+		section = values.Map{}
+	}
+	v := validate.NewSchemaValidator(s.spec, nil, root, strfmt.Default)
+	for _, e := range v.Validate(plain(section)).Errors {
+		list = append(list, describe(e)...)
+	}
+	return list, nil
+}
+
+// describe takes out of the validator's messages what they say about HTTP
+// bodies and, as the value may be secret, the value.
+func describe(err error) []string {
+	var all *kerrors.CompositeError
+	if errors.As(err, &all) && len(all.Errors) > 0 {
+		var out []string
+		for _, e := range all.Errors {
+			out = append(out, describe(e)...)
+		}
+		return out
+	}
+	text := err.Error()
+	var v *kerrors.Validation
+	if errors.As(err, &v) {
+		text = strings.Replace(text, " in "+v.In+" ", " ", 1)
+		text = strings.TrimSuffix(text, fmt.Sprintf(": %q", v.Value))
+	}
+	return []string{text}
+}
+
+// maxExact is the largest whole number up to which float64 is exact.
+const maxExact = 1 << 53
+
+// plain returns a copy with the number type that encoding/json decodes to, which
+// the validator compares enum entries with. Larger whole numbers stay.
+func plain(v any) any {
+	switch v := v.(type) {
+	case values.Map:
+		out := make(values.Map, len(v))
+		for k, e := range v {
+			out[k] = plain(e)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = plain(e)
+		}
+		return out
+	case int64:
+		if v > -maxExact && v < maxExact {
+			return float64(v)
+		}
+	}
+	return v
+}
