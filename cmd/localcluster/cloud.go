@@ -1,0 +1,6 @@
+package main
+
+const (
+	standardClass       = "standard"
+	standardProvisioner = "localcluster.addon-operator.io/imitated"
+)
