@@ -53,6 +53,8 @@ func (r Release) Exists() bool { return r.Revision > 0 }
 type Rendered struct {
 	// Manifest is the text of all objects that are not chart hooks, post-rendered.
 	Manifest string
+	// Hooks is the text of the chart hooks (annotation helm.sh/hook, C-441), post-rendered.
+	Hooks string
 	// Objects are those of Manifest, namespaces filled in.
 	Objects []object.Ref
 	// InputDigest and RenderDigest are as in Release.
@@ -92,4 +94,6 @@ type Result struct {
 	Objects []Manifested
 	// Kept are objects that an uninstall left in place (resource-policy keep).
 	Kept []object.Ref
+	// Warnings are field-validation messages of the API server about what was written.
+	Warnings []string
 }

@@ -1,0 +1,288 @@
+package helm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/jsonmergepatch"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+
+	"github.com/addon-operator/addon-operator/pkg/installed"
+	"github.com/addon-operator/addon-operator/pkg/object"
+)
+
+// item is one object on its way to the cluster.
+type item struct {
+	document
+	object.Ref
+	mapping *meta.RESTMapping
+	// want is the object as JSON, Helm's ownership metadata included.
+	want []byte
+	// base is the object as it was applied last, nil when it was not.
+	base []byte
+	// live is what the API server answered last, nil when the object is absent or was not asked for.
+	live []byte
+}
+
+// key identifies an object across API versions.
+type key struct{ group, kind, namespace, name string }
+
+func (it *item) key() key {
+	return key{it.mapping.GroupVersionKind.Group, it.Kind, it.Namespace, it.Name}
+}
+
+func (it *item) path() []string {
+	gv := it.mapping.Resource.GroupVersion()
+	p := []string{"/apis", gv.Group, gv.Version}
+	if gv.Group == "" {
+		p = []string{"/api", gv.Version}
+	}
+	if it.mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+		p = append(p, "namespaces", it.Namespace)
+	}
+	return append(p, it.mapping.Resource.Resource)
+}
+
+func (it *item) manifested() installed.Manifested {
+	return installed.Manifested{Ref: it.Ref, Manifest: it.want, Live: it.live, Ignored: it.ignored()}
+}
+
+// items resolves docs to what the API server calls them. Objects of a release are
+// marked as its own. Unknown kinds are an error of all of them together.
+func (k *kinds) items(docs []document, name, namespace string) ([]*item, error) {
+	out := make([]*item, 0, len(docs))
+	var errs []error
+	for _, d := range docs {
+		it, err := k.item(d, name, namespace)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		out = append(out, it)
+	}
+	return out, errors.Join(errs...)
+}
+
+func (k *kinds) item(d document, name, namespace string) (*item, error) {
+	m, err := k.mapping(d.gvk())
+	if meta.IsNoMatchError(err) {
+		return nil, fmt.Errorf("%s: the cluster has no kind %s of %s; is its CRD or API service installed, by this module's crds directory or by a module it should require? %w",
+			d.ref(), d.ref().Kind, d.ref().APIVersion, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d.ref(), err)
+	}
+	if err := k.fillNamespace(d, namespace); err != nil {
+		return nil, err
+	}
+	d.own(name, namespace)
+	j, err := json.Marshal(d.obj)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d.ref(), err)
+	}
+	return &item{document: d, Ref: d.ref(), mapping: m, want: j}, nil
+}
+
+// owned is the metadata that decides whether an object may be written or deleted.
+type owned struct {
+	Metadata struct {
+		Annotations       map[string]string `json:"annotations"`
+		DeletionTimestamp *metav1.Time      `json:"deletionTimestamp"`
+		Finalizers        []string          `json:"finalizers"`
+	} `json:"metadata"`
+}
+
+func (it *item) owned() (owned, error) {
+	var o owned
+	if err := json.Unmarshal(it.live, &o); err != nil {
+		return o, fmt.Errorf("%s: answer of the API server: %w", it.Ref, err)
+	}
+	return o, nil
+}
+
+// owner is the Helm release that the live object belongs to, "" for none.
+func (o owned) owner() (name, namespace string) {
+	a := o.Metadata.Annotations
+	return a[releaseNameAnnotation], a[releaseNamespaceAnnotation]
+}
+
+// checkWritable refuses objects of other releases and objects that are going away. An
+// object without an owner is adopted (C-432, policy ifUnowned).
+func (it *item) checkWritable(name, namespace string) error {
+	if it.live == nil {
+		return nil
+	}
+	o, err := it.owned()
+	if err != nil {
+		return err
+	}
+	// An object that was ours may carry the namespace the module had before.
+	if n, ns := o.owner(); n != "" && (n != name || ns != namespace && it.base == nil) {
+		return fmt.Errorf("%s belongs to release %s of namespace %s and is not taken over by release %s of namespace %s; remove it from one of them",
+			it.Ref, n, ns, name, namespace)
+	}
+	if o.Metadata.DeletionTimestamp != nil {
+		return fmt.Errorf("%s is being deleted and waits for finalizers %q; it is created anew once it is gone", it.Ref, o.Metadata.Finalizers)
+	}
+	return nil
+}
+
+// objects reads and writes objects as JSON, as the API server sends and takes them.
+type objects struct {
+	rest     rest.Interface
+	watch    dynamic.Interface
+	parallel int
+}
+
+// get fills it.live; an absent object leaves nil.
+func (o *objects) get(ctx context.Context, it *item) error {
+	raw, err := o.rest.Get().AbsPath(append(it.path(), it.Name)...).SetHeader("Accept", runtime.ContentTypeJSON).Do(ctx).Raw()
+	if apierrors.IsNotFound(err) {
+		it.live = nil
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("get %s: %w", it.Ref, err)
+	}
+	it.live = raw
+	return nil
+}
+
+func (o *objects) create(ctx context.Context, it *item) error {
+	raw, err := o.rest.Post().AbsPath(it.path()...).
+		SetHeader("Accept", runtime.ContentTypeJSON).SetHeader("Content-Type", runtime.ContentTypeJSON).
+		Param("fieldManager", FieldManager).Param("fieldValidation", metav1.FieldValidationWarn).
+		Body(it.want).Do(ctx).Raw()
+	if err != nil {
+		return fmt.Errorf("create %s: %w", it.Ref, err)
+	}
+	it.live = raw
+	return nil
+}
+
+// patch brings it.live to it.want and writes nothing when there is nothing to change.
+func (o *objects) patch(ctx context.Context, it *item) error {
+	text, kind, err := it.mergePatch()
+	if err != nil {
+		return fmt.Errorf("compare %s: %w", it.Ref, err)
+	}
+	if string(text) == "{}" || len(text) == 0 {
+		return nil
+	}
+	raw, err := o.rest.Patch(kind).AbsPath(append(it.path(), it.Name)...).
+		SetHeader("Accept", runtime.ContentTypeJSON).
+		Param("fieldManager", FieldManager).Param("fieldValidation", metav1.FieldValidationWarn).
+		Body(text).Do(ctx).Raw()
+	if err != nil {
+		return fmt.Errorf("patch %s: %w", it.Ref, err)
+	}
+	it.live = raw
+	return nil
+}
+
+// mergePatch is the three-way merge of base, want and live: strategic for the kinds
+// that Kubernetes defines, JSON merge for all others. Without a base nothing is taken
+// away from the live object.
+func (it *item) mergePatch() ([]byte, types.PatchType, error) {
+	base := it.base
+	if base == nil {
+		base = it.want
+	}
+	typed, err := scheme.Scheme.New(it.mapping.GroupVersionKind)
+	if err != nil {
+		p, err := jsonmergepatch.CreateThreeWayJSONMergePatch(base, it.want, it.live)
+		return p, types.MergePatchType, err
+	}
+	m, err := strategicpatch.NewPatchMetaFromStruct(typed)
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := strategicpatch.CreateThreeWayMergePatch(base, it.want, it.live, m, true)
+	return p, types.StrategicMergePatchType, err
+}
+
+// apply creates or patches one object; it.live is what is known of it so far.
+func (o *objects) apply(ctx context.Context, it *item, name, namespace string) error {
+	const attempts = 3 // the object may appear or go away between two requests
+	var err error
+	for range attempts {
+		if it.live == nil {
+			if err = o.create(ctx, it); !apierrors.IsAlreadyExists(err) {
+				return err
+			}
+			if err := o.get(ctx, it); err != nil {
+				return err
+			}
+			if it.live == nil {
+				continue
+			}
+		}
+		if err := it.checkWritable(name, namespace); err != nil {
+			return err
+		}
+		if err = o.patch(ctx, it); !apierrors.IsNotFound(err) {
+			return err
+		}
+		it.live = nil
+	}
+	return err
+}
+
+// remove deletes one object in the background; one that is gone is fine.
+func (o *objects) remove(ctx context.Context, it *item) error {
+	err := o.rest.Delete().AbsPath(append(it.path(), it.Name)...).
+		SetHeader("Accept", runtime.ContentTypeJSON).SetHeader("Content-Type", runtime.ContentTypeJSON).
+		Body([]byte(`{"propagationPolicy":"Background"}`)).Do(ctx).Error()
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete %s: %w", it.Ref, err)
+	}
+	return nil
+}
+
+// each runs fn for all items, several at once. Their errors come together.
+func (o *objects) each(items []*item, fn func(*item) error) error {
+	errs := make([]error, len(items))
+	var g errgroup.Group
+	g.SetLimit(o.parallel)
+	for i, it := range items {
+		g.Go(func() error {
+			errs[i] = fn(it)
+			return nil
+		})
+	}
+	_ = g.Wait() // the errors are in errs
+	return errors.Join(errs...)
+}
+
+// eachKind runs fn for all items, one kind after the other in the given order, and
+// stops after the first kind with an error.
+func (o *objects) eachKind(items []*item, fn func(*item) error) error {
+	for start := 0; start < len(items); {
+		end := start + 1
+		for end < len(items) && items[end].Kind == items[start].Kind {
+			end++
+		}
+		if err := o.each(items[start:end], fn); err != nil {
+			return err
+		}
+		start = end
+	}
+	return nil
+}
+
+func isNoKind(err error) bool {
+	var kind *meta.NoKindMatchError
+	var resource *meta.NoResourceMatchError
+	return errors.As(err, &kind) || errors.As(err, &resource)
+}

@@ -1,0 +1,260 @@
+package helm
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"helm.sh/helm/v3/pkg/release"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+
+	"github.com/addon-operator/addon-operator/pkg/installed"
+)
+
+// How Helm 3 stores a revision: Secret sh.helm.release.v1.<name>.v<revision>, whose
+// key "release" is base64 of gzip of JSON, and whose labels repeat what lists need.
+const (
+	recordType     = "helm.sh/release.v1"
+	recordPrefix   = "sh.helm.release.v1."
+	recordKey      = "release"
+	statusRemoved  = installed.Status(release.StatusUninstalled)
+	pageOfRecords  = 500
+	maxRecordBytes = corev1.MaxSecretSize
+	// maxReleaseBytes bounds the text that a stored record may unpack to.
+	maxReleaseBytes = 64 << 20
+)
+
+var systemLabels = []string{"name", "owner", "status", "version", "createdAt", "modifiedAt"} //nolint:gochecknoglobals // constant list
+
+// records are the release records of one namespace.
+type records struct {
+	secrets corev1client.SecretInterface
+	heads   metadata.ResourceInterface
+}
+
+func newRecords(cfg *rest.Config, h *http.Client, namespace string) (*records, error) {
+	pb := rest.CopyConfig(cfg)
+	pb.ContentType = runtime.ContentTypeProtobuf
+	pb.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	core, err := corev1client.NewForConfigAndClient(pb, h)
+	if err != nil {
+		return nil, err
+	}
+	md, err := metadata.NewForConfigAndClient(cfg, h)
+	if err != nil {
+		return nil, err
+	}
+	return &records{
+		secrets: core.Secrets(namespace),
+		heads:   md.Resource(corev1.SchemeGroupVersion.WithResource("secrets")).Namespace(namespace),
+	}, nil
+}
+
+// record is one stored revision with its payload.
+type record struct {
+	*release.Release
+	resourceVersion string
+}
+
+func recordName(name string, revision int) string {
+	return recordPrefix + name + ".v" + strconv.Itoa(revision)
+}
+
+// index lists the revisions of one release, or of all when name is empty, newest
+// first, from the labels alone. Revisions of releases uninstalled with
+// --keep-history are among them.
+func (r *records) index(ctx context.Context, name string) ([]installed.Release, error) {
+	sel := labels.Set{"owner": "helm"}
+	if name != "" {
+		sel["name"] = name
+	}
+	opts := metav1.ListOptions{LabelSelector: sel.String(), Limit: pageOfRecords}
+	var out []installed.Release
+	for {
+		page, err := r.heads.List(ctx, opts)
+		if err != nil {
+			return nil, fmt.Errorf("list release records: %w", err)
+		}
+		for i := range page.Items {
+			if rel, ok := headOf(&page.Items[i].ObjectMeta); ok {
+				out = append(out, rel)
+			}
+		}
+		if opts.Continue = page.Continue; opts.Continue == "" {
+			break
+		}
+	}
+	slices.SortFunc(out, func(a, b installed.Release) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(b.Revision, a.Revision))
+	})
+	return out, nil
+}
+
+func headOf(m *metav1.ObjectMeta) (installed.Release, bool) {
+	rev, err := strconv.Atoi(m.Labels["version"])
+	if err != nil || rev <= 0 || m.Name != recordName(m.Labels["name"], rev) {
+		return installed.Release{}, false
+	}
+	own := maps.Clone(m.Labels)
+	for _, k := range systemLabels {
+		delete(own, k)
+	}
+	return installed.Release{
+		Name: m.Labels["name"], Revision: rev, Status: installed.Status(m.Labels["status"]),
+		Updated:  unixLabel(m.Labels, m.CreationTimestamp.Time),
+		Instance: own[LabelInstance], InputDigest: own[LabelInputDigest], RenderDigest: own[LabelRenderDigest],
+		PredecessorChecksum: own[LabelPredecessor], Labels: own,
+	}, true
+}
+
+func unixLabel(l map[string]string, created time.Time) time.Time {
+	for _, k := range []string{"modifiedAt", "createdAt"} {
+		if sec, err := strconv.ParseInt(l[k], 10, 64); err == nil {
+			return time.Unix(sec, 0)
+		}
+	}
+	return created
+}
+
+// load reads one revision with its payload.
+func (r *records) load(ctx context.Context, name string, revision int) (*record, error) {
+	s, err := r.secrets.Get(ctx, recordName(name, revision), metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("read revision %d of release %s: %w", revision, name, err)
+	}
+	rel, err := decodeRelease(s.Data[recordKey])
+	if err != nil {
+		return nil, fmt.Errorf("read revision %d of release %s: Secret %s/%s: %w", revision, name, s.Namespace, s.Name, err)
+	}
+	rel.Labels = maps.Clone(s.Labels)
+	for _, k := range systemLabels {
+		delete(rel.Labels, k)
+	}
+	return &record{Release: rel, resourceVersion: s.ResourceVersion}, nil
+}
+
+// create stores a new revision.
+func (r *records) create(ctx context.Context, rel *release.Release, now time.Time) (*record, error) {
+	s, err := secretOf(rel, "createdAt", now)
+	if err != nil {
+		return nil, err
+	}
+	got, err := r.secrets.Create(ctx, s, metav1.CreateOptions{FieldManager: FieldManager})
+	if apierrors.IsAlreadyExists(err) {
+		return nil, fmt.Errorf("revision %d of release %s was stored by somebody else meanwhile: %w", rel.Version, rel.Name, ErrPending)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store revision %d of release %s: %w", rel.Version, rel.Name, err)
+	}
+	return &record{Release: rel, resourceVersion: got.ResourceVersion}, nil
+}
+
+// update stores rec; it fails when somebody else changed it since it was read.
+func (r *records) update(ctx context.Context, rec *record, now time.Time) error {
+	s, err := secretOf(rec.Release, "modifiedAt", now)
+	if err != nil {
+		return err
+	}
+	s.ResourceVersion = rec.resourceVersion
+	got, err := r.secrets.Update(ctx, s, metav1.UpdateOptions{FieldManager: FieldManager})
+	if err != nil {
+		return fmt.Errorf("store revision %d of release %s as %s: %w", rec.Version, rec.Name, rec.Info.Status, err)
+	}
+	rec.resourceVersion = got.ResourceVersion
+	return nil
+}
+
+// remove deletes a revision; one that is gone is fine.
+func (r *records) remove(ctx context.Context, name string, revision int) error {
+	err := r.secrets.Delete(ctx, recordName(name, revision), metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete revision %d of release %s: %w", revision, name, err)
+	}
+	return nil
+}
+
+func secretOf(rel *release.Release, stamp string, now time.Time) (*corev1.Secret, error) {
+	data, err := encodeRelease(rel)
+	if err != nil {
+		return nil, fmt.Errorf("pack revision %d of release %s: %w", rel.Version, rel.Name, err)
+	}
+	if len(data) > maxRecordBytes {
+		return nil, fmt.Errorf("release %s packs to %d bytes, more than the %d that a Secret may hold: make its chart or values smaller, or split the module",
+			rel.Name, len(data), maxRecordBytes)
+	}
+	l := maps.Clone(rel.Labels)
+	if l == nil {
+		l = map[string]string{}
+	}
+	maps.Copy(l, map[string]string{
+		"name": rel.Name, "owner": "helm", "status": rel.Info.Status.String(), "version": strconv.Itoa(rel.Version),
+		stamp: strconv.FormatInt(now.Unix(), 10),
+	})
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: recordName(rel.Name, rel.Version), Labels: l},
+		Type:       recordType,
+		Data:       map[string][]byte{recordKey: data},
+	}, nil
+}
+
+func encodeRelease(rel *release.Release) ([]byte, error) {
+	var b bytes.Buffer
+	b64 := base64.NewEncoder(base64.StdEncoding, &b)
+	z := gzip.NewWriter(b64)
+	if err := json.NewEncoder(z).Encode(rel); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(z.Close(), b64.Close()); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// decodeRelease reads what Helm 3, or encodeRelease, wrote.
+func decodeRelease(data []byte) (*release.Release, error) {
+	raw, err := base64.StdEncoding.AppendDecode(nil, data)
+	if err != nil {
+		return nil, fmt.Errorf("not a release record: %w", err)
+	}
+	if bytes.HasPrefix(raw, []byte{0x1f, 0x8b, 0x08}) {
+		z, err := gzip.NewReader(bytes.NewReader(raw))
+		if err != nil {
+			return nil, fmt.Errorf("not a release record: %w", err)
+		}
+		if raw, err = io.ReadAll(io.LimitReader(z, maxReleaseBytes+1)); err != nil {
+			return nil, fmt.Errorf("not a release record: %w", err)
+		}
+		if len(raw) > maxReleaseBytes {
+			return nil, fmt.Errorf("release record unpacks to more than %d bytes", maxReleaseBytes)
+		}
+	}
+	var rel release.Release
+	if err := json.Unmarshal(raw, &rel); err != nil {
+		return nil, fmt.Errorf("not a release record: %w", err)
+	}
+	if rel.Name == "" || rel.Version <= 0 {
+		return nil, errors.New("not a release record: no name or revision")
+	}
+	if rel.Info == nil {
+		rel.Info = &release.Info{}
+	}
+	return &rel, nil
+}

@@ -1,0 +1,277 @@
+package helm
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	"helm.sh/helm/v3/pkg/release"
+	"helm.sh/helm/v3/pkg/releaseutil"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/addon-operator/addon-operator/pkg/installed"
+	"github.com/addon-operator/addon-operator/pkg/module"
+	"github.com/addon-operator/addon-operator/pkg/object"
+	"github.com/addon-operator/addon-operator/pkg/values"
+)
+
+// digestVersion is raised when the same inputs are hashed or rendered in another
+// way; an unknown version means "render and compare".
+const digestVersion = "v1."
+
+func digest(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s\n", len(p), p)
+	}
+	return digestVersion + hex.EncodeToString(h.Sum(nil))[:40]
+}
+
+// InputDigest is "v1." and 40 hex digits over everything that Render reads except
+// what lookup finds in the cluster: chart, values, namespace, labels, and the
+// capabilities of the cluster where a template mentions them. Nothing is rendered.
+func (c *Client) InputDigest(m *module.Descriptor, namespace string, v values.Snapshot) (string, error) {
+	l, err := c.charts.load(m)
+	if err != nil {
+		return "", err
+	}
+	caps := ""
+	if l.readsCapabilities || l.mentionsLookup {
+		if _, caps, err = c.caps.get(); err != nil {
+			return "", err
+		}
+	}
+	labels, err := json.Marshal(c.cfg.Labels)
+	if err != nil {
+		return "", err
+	}
+	return digest("input", m.Name, m.Digest, namespace, v.Digest(), string(labels), caps), nil
+}
+
+// Render renders the chart in process (C-434): always as an upgrade of revision 1, so
+// that the text does not depend on what is installed. Errors name the module and the
+// template.
+func (c *Client) Render(ctx context.Context, req installed.Request) (installed.Rendered, error) {
+	out, err := c.render(ctx, req)
+	if err != nil {
+		return installed.Rendered{}, fmt.Errorf("render module %s: %w", req.Module.Name, err)
+	}
+	return out, nil
+}
+
+func (c *Client) render(ctx context.Context, req installed.Request) (installed.Rendered, error) {
+	l, err := c.charts.load(req.Module)
+	if err != nil {
+		return installed.Rendered{}, err
+	}
+	if req.InputDigest == "" {
+		if req.InputDigest, err = c.InputDigest(req.Module, req.Namespace, req.Values); err != nil {
+			return installed.Rendered{}, err
+		}
+	}
+	ctx, warned := withWarnings(ctx)
+	files, looked, err := c.execute(ctx, l, req)
+	if err != nil {
+		return installed.Rendered{}, err
+	}
+	objs, hooks, err := sortFiles(files)
+	if err != nil {
+		return installed.Rendered{}, err
+	}
+	kinds := c.kinds()
+	for _, d := range slices.Concat(objs, hooks) {
+		d.add("labels", c.cfg.Labels)
+		if err := kinds.fillNamespace(d, req.Namespace); err != nil {
+			return installed.Rendered{}, err
+		}
+	}
+	if err := checkUnique(objs); err != nil {
+		return installed.Rendered{}, err
+	}
+	out := installed.Rendered{
+		InputDigest:  req.InputDigest,
+		ReadsCluster: looked || l.readsCapabilities,
+		Warnings:     c.report(req.Module.Name, warned),
+		Objects:      refs(objs),
+	}
+	if out.Manifest, err = writeDocuments(objs); err != nil {
+		return installed.Rendered{}, err
+	}
+	if out.Hooks, err = writeDocuments(hooks); err != nil {
+		return installed.Rendered{}, err
+	}
+	out.RenderDigest = digest("render", req.Namespace, out.Manifest, out.Hooks)
+	return out, nil
+}
+
+func refs(docs []document) []object.Ref {
+	out := make([]object.Ref, 0, len(docs))
+	for _, d := range docs {
+		out = append(out, d.ref())
+	}
+	return out
+}
+
+// execute runs the template engine and says whether lookup was called.
+func (c *Client) execute(ctx context.Context, l *loadedChart, req installed.Request) (map[string]string, bool, error) {
+	caps, _, err := c.caps.get()
+	if err != nil {
+		return nil, false, err
+	}
+	ch, vals := copyChart(l.chart), req.Values.Clone()
+	if want := ch.Metadata.KubeVersion; want != "" && !chartutil.IsCompatibleRange(want, caps.KubeVersion.Version) {
+		return nil, false, fmt.Errorf("Chart.yaml wants kubeVersion %s, the cluster has %s", want, caps.KubeVersion.Version)
+	}
+	if err := chartutil.ProcessDependenciesWithMerge(ch, vals); err != nil {
+		return nil, false, err
+	}
+	opts := chartutil.ReleaseOptions{Name: req.Module.Name, Namespace: req.Namespace, Revision: 1, IsUpgrade: true}
+	top, err := chartutil.ToRenderValuesWithSchemaValidation(ch, vals, opts, caps, false)
+	if err != nil {
+		return nil, false, err
+	}
+	look := &lookups{ctx: ctx, client: c}
+	if c.lookup == nil {
+		files, err := engine.Render(ch, top)
+		return files, false, err
+	}
+	files, err := engine.RenderWithClientProvider(ch, top, look)
+	return files, look.called.Load(), err
+}
+
+// sortFiles splits rendered files into the release's objects in install order and its chart hooks.
+func sortFiles(files map[string]string) (objs, hooks []document, err error) {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		base := path.Base(name)
+		if strings.HasPrefix(base, "_") || strings.HasSuffix(base, "NOTES.txt") || strings.TrimSpace(files[name]) == "" {
+			continue
+		}
+		docs, err := parseDocuments(name, files[name])
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, d := range docs {
+			if d.annotation(hookAnnotation) != "" {
+				hooks = append(hooks, d)
+			} else {
+				objs = append(objs, d)
+			}
+		}
+	}
+	sortDocuments(objs, releaseutil.InstallOrder)
+	sortDocuments(hooks, releaseutil.InstallOrder)
+	return objs, hooks, nil
+}
+
+// parseHooks reads Rendered.Hooks into Helm's own hooks.
+func parseHooks(stream string) ([]*release.Hook, error) {
+	docs, err := parseDocuments("hooks", stream)
+	if err != nil {
+		return nil, err
+	}
+	var out []*release.Hook
+	for _, d := range docs {
+		one, err := writeDocuments([]document{d})
+		if err != nil {
+			return nil, err
+		}
+		h, _, err := releaseutil.SortManifests(map[string]string{d.source: one}, nil, releaseutil.InstallOrder)
+		if err != nil {
+			return nil, fmt.Errorf("chart hook %s: %w", d.ref(), err)
+		}
+		out = append(out, h...)
+	}
+	return out, nil
+}
+
+// lookups serves the template function lookup from the shared clients. Helm gives it
+// no context, so it carries the one of its render.
+type lookups struct {
+	ctx    context.Context //nolint:containedctx // see above; lives for one render
+	client *Client
+	called atomic.Bool
+}
+
+// GetClientFor implements engine.ClientProvider.
+func (l *lookups) GetClientFor(apiVersion, kind string) (dynamic.NamespaceableResourceInterface, bool, error) {
+	l.called.Store(true)
+	if err := l.ctx.Err(); err != nil {
+		return nil, false, err
+	}
+	m, err := l.client.kinds().mapping(schema.FromAPIVersionAndKind(apiVersion, kind))
+	if meta.IsNoMatchError(err) {
+		return absent{}, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("lookup %s %s: %w", apiVersion, kind, err)
+	}
+	return l.client.lookup.Resource(m.Resource), m.Scope.Name() == meta.RESTScopeNameNamespace, nil
+}
+
+// absent answers lookup for a kind that the cluster does not have: a template may ask
+// before the CRD is there, and is told that nothing exists.
+type absent struct {
+	dynamic.NamespaceableResourceInterface
+}
+
+func (absent) Namespace(string) dynamic.ResourceInterface { return absent{} }
+
+func (absent) Get(context.Context, string, metav1.GetOptions, ...string) (*unstructured.Unstructured, error) {
+	return &unstructured.Unstructured{Object: map[string]any{}}, nil
+}
+
+func (absent) List(context.Context, metav1.ListOptions) (*unstructured.UnstructuredList, error) {
+	return &unstructured.UnstructuredList{Object: map[string]any{}}, nil
+}
+
+// kinds resolves kinds for one action, refreshing the shared mapper once at most.
+type kinds struct {
+	mapper  meta.RESTMapper
+	renewed bool
+}
+
+func (c *Client) kinds() *kinds { return &kinds{mapper: c.cfg.Mapper} }
+
+func (k *kinds) mapping(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
+	m, err := k.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if meta.IsNoMatchError(err) && !k.renewed {
+		k.renewed = true
+		meta.MaybeResetRESTMapper(k.mapper)
+		m, err = k.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	}
+	return m, err
+}
+
+// fillNamespace writes metadata.namespace for namespaced kinds and removes it for
+// others; kinds the cluster does not know are left as they are.
+func (k *kinds) fillNamespace(d document, namespace string) error {
+	if k.mapper == nil {
+		return nil
+	}
+	m, err := k.mapping(d.gvk())
+	if meta.IsNoMatchError(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("scope of %s: %w", d.ref(), err)
+	}
+	if m.Scope.Name() != meta.RESTScopeNameNamespace {
+		delete(d.metadata(), "namespace")
+	} else if d.ref().Namespace == "" {
+		d.metadata()["namespace"] = namespace
+	}
+	return nil
+}
