@@ -107,7 +107,7 @@ The ClusterIssuer for the certificates of the Ingresses, nothing when the module
 */}}
 {{- define "prometheus.issuer" -}}
 {{- if include "lib.enabled" (dict "ctx" . "module" "cert-manager-issuers") -}}
-{{- dig "certManagerIssuers" "defaultIssuer" "selfsigned" (.Values.modules | default dict) -}}
+{{- dig "certManagerIssuers" "clusterIssuer" "selfsigned" (.Values.modules | default dict) -}}
 {{- end -}}
 {{- end -}}
 
