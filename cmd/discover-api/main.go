@@ -78,12 +78,18 @@ func connect() (*discovery.DiscoveryClient, error) {
 // readSnapshots reads a file of binding contexts. All contexts of a run see the same snapshots, so the last that has any
 // speaks for all.
 func readSnapshots(path string) (*snapshots, error) {
-	var contexts []struct {
-		Snapshots *snapshots `json:"snapshots"`
-	}
+	var contexts []bindingContext
 	if err := readJSON("BINDING_CONTEXT_PATH", path, &contexts); err != nil {
 		return nil, err
 	}
+	return lastSnapshots(contexts)
+}
+
+type bindingContext struct {
+	Snapshots *snapshots `json:"snapshots"`
+}
+
+func lastSnapshots(contexts []bindingContext) (*snapshots, error) {
 	for i := len(contexts) - 1; i >= 0; i-- {
 		if contexts[i].Snapshots != nil {
 			return contexts[i].Snapshots, nil

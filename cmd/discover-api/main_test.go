@@ -12,11 +12,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiversion "k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const contexts = `[{"binding":"nodes","type":"Group","groupName":"api","snapshots":{
   "api-servers":[{"filterResult":"apiserver-1_x"}],
@@ -153,16 +156,16 @@ func TestARunEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// FuzzReadSnapshots: whatever the file holds, reading it gives snapshots or an error.
-func FuzzReadSnapshots(f *testing.F) {
+// FuzzContexts: whatever JSON the file holds, it gives snapshots that can be decided upon, or an error.
+func FuzzContexts(f *testing.F) {
 	f.Add([]byte(contexts))
 	f.Add([]byte(`[{"snapshots":{"nodes":[{}]}}]`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		path := filepath.Join(t.TempDir(), "contexts")
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
+		var list []bindingContext
+		if json.Unmarshal(text, &list) != nil {
+			return
 		}
-		s, err := readSnapshots(path)
+		s, err := lastSnapshots(list)
 		if (s == nil) == (err == nil) {
 			t.Fatalf("snapshots %v with error %v", s, err)
 		}

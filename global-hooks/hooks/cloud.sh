@@ -25,26 +25,24 @@ kubernetes:
 YAML
 }
 
-# Prints a jq expression: one alternative per file of lib/clouds.
+# Prints a jq function: the alternatives of lib/clouds, each naming its provider.
 clouds() {
-  local file name
+  local file name expression
+  echo 'def clouds:'
   for file in "$DISCOVERY_LIB"/clouds/*.jq; do
     name=${file##*/}
-    printf '(\n%s\n| .provider = "%s"),\n' "$(<"$file")" "${name%.jq}"
+    IFS= read -r -d '' expression <"$file" || true
+    printf '(\n%s\n| .provider = "%s"),\n' "$expression" "${name%.jq}"
   done
+  echo 'empty;'
 }
 
 facts() {
-  cat <<JQ
-def clouds:
-$(clouds)
-empty;
-JQ
+  clouds
   cat <<'JQ'
 # A node without a known cloud keeps what its labels say: racks and sites have zones too.
 def located:
-  . as $node
-  | (.providerID | split("://")) as [$scheme, $rest]
+  (.providerID | split("://")) as [$scheme, $rest]
   | {scheme: $scheme, path: ($rest // "" | split("/")), region, zone, provider: "none"}
   | first(clouds, .);
 [.nodes[]? | located]
