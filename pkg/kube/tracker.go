@@ -1,0 +1,622 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/addon-operator/addon-operator/pkg/installed"
+	"github.com/addon-operator/addon-operator/pkg/object"
+	"github.com/addon-operator/addon-operator/pkg/values"
+)
+
+// Tracker observes the objects of releases: are they healthy, and are they still
+// what was applied. It keeps one cluster-wide watch for each kind that tracked
+// objects have, and of each object its identity, its health and a digest.
+//
+//	Hold ---apply---> Track      the new baseline; events of the time between are judged by it
+//	                  Release    the apply failed; the old baseline stays
+//	Track ----------> Forget     nothing is tracked any more
+//	AwaitGone ------> Remaining  what an uninstall still waits for
+//
+// Every object that carries the selector's labels but is not tracked, or is held,
+// is remembered as JSON until it is tracked, so that no state is missed.
+type Tracker struct {
+	clients  *Clients
+	selector labels.Selector
+	notify   func(module string, drifted bool)
+	log      *slog.Logger
+	wake     chan struct{}
+
+	mu      sync.Mutex
+	modules map[string]*tracking
+	owners  map[object.Ref]string // the module that tracks an object
+	held    map[object.Ref]int    // how many modules hold it
+	kinds   map[kindKey]*kindWatch
+	classes map[string]bool // storage classes that bind on first use
+	dirty   map[string]bool // modules whose picture may have changed
+	replan  bool            // the set of kinds may have changed
+}
+
+// tracking is what is known of one module.
+type tracking struct {
+	objects map[object.Ref]*tracked
+	held    []object.Ref
+	told    string // the picture that notify was called for
+}
+
+// tracked is one object. Its numbers are resourceVersions, 0 where unknown.
+type tracked struct {
+	shape    *shape
+	leaving  bool // an uninstall waits for it to go
+	baseline *digest
+	since    uint64 // version of the baseline: what is older does not count
+
+	seen, exists, drifted bool
+	uid                   types.UID
+	version               uint64
+	verdict               verdict
+	manager               string
+	listing               uint64 // the last listing of its kind that it was part of
+}
+
+// NewTracker makes a Tracker for the objects that match selector. notify is called
+// by Run, without locks held, when health or drift of a module changed.
+func NewTracker(c *Clients, selector labels.Selector, notify func(module string, drifted bool), log *slog.Logger) *Tracker {
+	return &Tracker{clients: c, selector: selector, notify: notify, log: log, wake: make(chan struct{}, 1),
+		modules: map[string]*tracking{}, owners: map[object.Ref]string{}, held: map[object.Ref]int{},
+		kinds: map[kindKey]*kindWatch{}, dirty: map[string]bool{}}
+}
+
+// Run starts and stops watches as Hold, Track and the others need them, and calls
+// notify. It returns nil after ctx ended and the watches with it.
+func (t *Tracker) Run(ctx context.Context) error {
+	var watches sync.WaitGroup
+	defer watches.Wait()
+	defer t.stopAll()
+	for {
+		changed := t.clients.discoveryChanged()
+		again := t.plan(ctx, &watches)
+		t.tell()
+		var retry <-chan time.Time
+		if again {
+			retry = time.After(time.Second)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.wake:
+		case <-changed:
+			t.needPlan()
+		case <-retry:
+			t.needPlan()
+		}
+	}
+}
+
+// Hold begins an apply: until Track or Release, events of these objects are
+// remembered and judged later.
+func (t *Tracker) Hold(module string, objs []object.Ref) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.module(module)
+	t.unhold(m)
+	m.held = slices.Clone(objs)
+	for _, ref := range objs {
+		t.held[ref]++
+	}
+	t.touch(module)
+}
+
+// Track replaces what is tracked of a module after an action on it. Live is the
+// baseline of drift; where it is nil, the first state seen is.
+func (t *Tracker) Track(module string, objs []installed.Manifested) {
+	fresh := make(map[object.Ref]*candidate, len(objs))
+	for _, o := range objs {
+		if c := prepare(o, t.log); c != nil {
+			fresh[o.Ref] = c
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.module(module)
+	wasHeld := m.held != nil
+	t.unhold(m)
+	old := t.disown(m)
+	for ref, c := range fresh {
+		t.adopt(module, ref, c.tracked)
+		t.settle(ref, c, old[ref], wasHeld)
+	}
+	t.sweepTombstones()
+	t.touch(module)
+}
+
+// Release ends a Hold whose apply failed: the old baseline stays.
+func (t *Tracker) Release(module string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.module(module)
+	t.unhold(m)
+	for ref, tr := range m.objects {
+		t.recall(ref, tr)
+	}
+	t.sweepTombstones()
+	t.touch(module)
+}
+
+// Forget drops all that is known of a module.
+func (t *Tracker) Forget(module string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.module(module)
+	t.unhold(m)
+	t.disown(m)
+	t.sweepTombstones()
+	delete(t.modules, module)
+	delete(t.dirty, module)
+	t.replan = true
+	signal(t.wake)
+}
+
+// AwaitGone begins to wait for the end of objects that were deleted. Each is
+// forgotten when it is gone; notify tells of every step.
+func (t *Tracker) AwaitGone(module string, objs []object.Ref) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.module(module)
+	t.unhold(m)
+	old := t.disown(m)
+	for _, ref := range objs {
+		tr := &tracked{leaving: true, verdict: verdict{state: object.Unknown}}
+		if o := old[ref]; o != nil {
+			if o.seen && !o.exists {
+				continue
+			}
+			tr.seen, tr.exists, tr.uid, tr.version, tr.verdict, tr.listing = o.seen, o.exists, o.uid, o.version, o.verdict, o.listing
+		}
+		t.adopt(module, ref, tr)
+		t.recall(ref, tr)
+		if k := t.kinds[kindOf(ref)]; !tr.seen && k != nil && k.synced {
+			t.gone(ref, tr, 0)
+		}
+	}
+	t.sweepTombstones()
+	t.touch(module)
+}
+
+// Remaining is what AwaitGone still waits for, ordered, with the finalizers that
+// hold an object in its message. It is empty when all are gone.
+func (t *Tracker) Remaining(module string) []object.Health {
+	return t.health(module, func(tr *tracked) bool { return tr.leaving })
+}
+
+// Health is the health of every tracked object of a module, ordered; Unknown until seen.
+func (t *Tracker) Health(module string) []object.Health {
+	return t.health(module, func(*tracked) bool { return true })
+}
+
+// Drift lists the tracked objects of a module that are gone or not what was applied, ordered.
+func (t *Tracker) Drift(module string) []object.Drift {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.drift(module)
+}
+
+func (t *Tracker) drift(module string) []object.Drift {
+	m := t.modules[module]
+	if m == nil {
+		return nil
+	}
+	var list []object.Drift
+	for ref, tr := range m.objects {
+		switch {
+		case tr.leaving || !tr.drifted:
+		case tr.exists:
+			list = append(list, object.Drift{Ref: ref, Manager: tr.manager})
+		default:
+			list = append(list, object.Drift{Ref: ref, Gone: true})
+		}
+	}
+	slices.SortFunc(list, func(a, b object.Drift) int { return a.Compare(b.Ref) })
+	return list
+}
+
+func (t *Tracker) health(module string, which func(*tracked) bool) []object.Health {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.healthLocked(module, which)
+}
+
+func (t *Tracker) healthLocked(module string, which func(*tracked) bool) []object.Health {
+	m := t.modules[module]
+	if m == nil {
+		return nil
+	}
+	var list []object.Health
+	for ref, tr := range m.objects {
+		if which(tr) {
+			v := t.verdict(ref, tr)
+			list = append(list, object.Health{Ref: ref, State: v.state, Message: v.message})
+		}
+	}
+	slices.SortFunc(list, func(a, b object.Health) int { return a.Compare(b.Ref) })
+	return list
+}
+
+// verdict is an object's health with what only the tracker knows.
+func (t *Tracker) verdict(ref object.Ref, tr *tracked) verdict {
+	k := t.kinds[kindOf(ref)]
+	switch {
+	case k != nil && k.unserved:
+		return notServed(ref)
+	case !tr.seen && k != nil && k.err != nil:
+		return verdict{state: object.Unknown, message: "cannot be watched: " + k.err.Error()}
+	case !tr.seen:
+		return verdict{state: object.Unknown, message: "not observed yet"}
+	case tr.verdict.unlessFirstUse != "" && t.classes[tr.verdict.unlessFirstUse]:
+		return verdict{state: object.Current, message: "is bound when a Pod uses it"}
+	}
+	return tr.verdict
+}
+
+// candidate is an object about to be tracked.
+type candidate struct {
+	*tracked
+	live *unstructured.Unstructured
+}
+
+// prepare decodes; nil means that the object does not count.
+func prepare(o installed.Manifested, log *slog.Logger) *candidate {
+	if o.Ignored {
+		return nil
+	}
+	manifest, err := values.Decode(o.Manifest)
+	if err != nil {
+		log.Error("object is not tracked: its manifest is not JSON", "object", o.Ref.String(), "error", err)
+		return nil
+	}
+	fields, _ := manifest.(map[string]any)
+	if _, ttl := values.Get(fields, "spec", "ttlSecondsAfterFinished"); ttl && o.Kind == "Job" {
+		return nil // it goes away by itself
+	}
+	c := &candidate{tracked: &tracked{shape: manifestShape(fields), verdict: verdict{state: object.Unknown}}}
+	if o.Live == nil {
+		return c
+	}
+	if live, err := values.Decode(o.Live); err == nil {
+		if m, ok := live.(map[string]any); ok {
+			c.live = &unstructured.Unstructured{Object: m}
+		}
+	}
+	return c
+}
+
+// settle gives a newly tracked object its baseline and the newest state known.
+func (t *Tracker) settle(ref object.Ref, c *candidate, old *tracked, wasHeld bool) {
+	tr, k := c.tracked, t.kinds[kindOf(ref)]
+	if old != nil {
+		tr.seen, tr.exists, tr.uid, tr.version, tr.verdict, tr.manager, tr.listing =
+			old.seen, old.exists, old.uid, old.version, old.verdict, old.manager, old.listing
+	}
+	if c.live != nil {
+		tr.compare(c.live)
+		tr.look(c.live)
+		if k != nil {
+			tr.listing = k.listing // a listing under way may be older than the apply
+		}
+	}
+	if k == nil {
+		return // its first listing is to come
+	}
+	remembered, known := k.remembered[nameOf(ref)]
+	t.recall(ref, tr)
+	switch {
+	case known && remembered.gone && remembered.version == 0 && c.live != nil:
+		k.relist() // was it gone before or after the apply?
+	case known:
+	case c.live == nil && old != nil && old.exists: // its state was not kept whole
+		k.relist()
+	case c.live == nil && k.synced:
+		t.gone(ref, tr, 0)
+	case c.live != nil && old != nil && old.version > tr.since && !wasHeld: // judged by the old shape
+		k.relist()
+	}
+}
+
+// recall judges the remembered state of an object.
+func (t *Tracker) recall(ref object.Ref, tr *tracked) {
+	k := t.kinds[kindOf(ref)]
+	if k == nil {
+		return
+	}
+	r, known := k.remembered[nameOf(ref)]
+	if !known || t.held[ref] > 0 {
+		return
+	}
+	delete(k.remembered, nameOf(ref))
+	if r.gone {
+		if r.version != 0 || tr.since == 0 {
+			t.gone(ref, tr, r.version)
+		}
+		return
+	}
+	if o, err := values.Decode(r.text); err == nil {
+		if m, ok := o.(map[string]any); ok {
+			u := &unstructured.Unstructured{Object: m}
+			tr.look(u)
+			tr.compare(u)
+		}
+	}
+	tr.listing = max(tr.listing, r.listing)
+}
+
+// look takes the health of a state.
+func (tr *tracked) look(u *unstructured.Unstructured) {
+	version := number(u.GetResourceVersion())
+	if version < tr.since || version < tr.version {
+		return
+	}
+	tr.seen, tr.exists, tr.uid, tr.version = true, true, u.GetUID(), version
+	tr.verdict, tr.manager = judge(u), lastManager(u)
+}
+
+// compare finds drift in a state, or makes it the baseline if there is none.
+func (tr *tracked) compare(u *unstructured.Unstructured) {
+	if tr.leaving {
+		return
+	}
+	version := number(u.GetResourceVersion())
+	if version < tr.since {
+		return
+	}
+	now := tr.shape.restricted(u.Object)
+	if tr.baseline == nil {
+		tr.baseline, tr.since = &now, version
+	}
+	tr.drifted = now != *tr.baseline
+}
+
+// gone takes note that an object does not exist.
+func (t *Tracker) gone(ref object.Ref, tr *tracked, version uint64) {
+	if version != 0 && version < tr.since {
+		return
+	}
+	if tr.leaving {
+		if m := t.modules[t.owners[ref]]; m != nil {
+			delete(m.objects, ref)
+		}
+		delete(t.owners, ref)
+		t.replan = true
+		return
+	}
+	tr.seen, tr.exists, tr.drifted = true, false, true
+	tr.verdict = verdict{state: object.Missing, message: "was deleted"}
+	tr.version = max(tr.version, version)
+}
+
+func (t *Tracker) module(name string) *tracking {
+	m := t.modules[name]
+	if m == nil {
+		m = &tracking{objects: map[object.Ref]*tracked{}}
+		t.modules[name] = m
+	}
+	return m
+}
+
+// adopt makes module the owner of an object; the last one to claim it has it.
+func (t *Tracker) adopt(module string, ref object.Ref, tr *tracked) {
+	if other := t.modules[t.owners[ref]]; other != nil {
+		delete(other.objects, ref)
+	}
+	t.owners[ref] = module
+	t.modules[module].objects[ref] = tr
+}
+
+// disown takes all objects from a module.
+func (t *Tracker) disown(m *tracking) map[object.Ref]*tracked {
+	old := m.objects
+	for ref := range old {
+		delete(t.owners, ref)
+	}
+	m.objects = map[object.Ref]*tracked{}
+	return old
+}
+
+func (t *Tracker) unhold(m *tracking) {
+	for _, ref := range m.held {
+		if t.held[ref]--; t.held[ref] <= 0 {
+			delete(t.held, ref)
+		}
+	}
+	m.held = nil
+}
+
+// sweepTombstones drops memories of deletions that nobody holds any more.
+func (t *Tracker) sweepTombstones() {
+	for _, k := range t.kinds {
+		for i, r := range k.remembered {
+			if r.gone && t.held[k.ref(i)] == 0 {
+				delete(k.remembered, i)
+			}
+		}
+	}
+}
+
+func (t *Tracker) touch(module string) {
+	t.dirty[module] = true
+	t.replan = true
+	signal(t.wake)
+}
+
+func (t *Tracker) needPlan() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.replan = true
+}
+
+// tell calls notify for modules whose picture changed.
+func (t *Tracker) tell() {
+	type news struct {
+		module  string
+		drifted bool
+	}
+	var all []news
+	t.mu.Lock()
+	for module := range t.dirty {
+		m := t.modules[module]
+		if m == nil {
+			continue
+		}
+		drift := t.drift(module)
+		picture := picture(t.healthLocked(module, func(*tracked) bool { return true }), drift)
+		if picture != m.told {
+			m.told = picture
+			all = append(all, news{module, len(drift) > 0})
+		}
+	}
+	clear(t.dirty)
+	t.mu.Unlock()
+	slices.SortFunc(all, func(a, b news) int { return strings.Compare(a.module, b.module) })
+	for _, n := range all {
+		t.notify(n.module, n.drifted)
+	}
+}
+
+// picture is a digest of what a module's health and drift look like.
+func picture(health []object.Health, drift []object.Drift) string {
+	var b strings.Builder
+	for _, h := range health {
+		fmt.Fprintln(&b, h.Ref, h.APIVersion, h.State, h.Message)
+	}
+	for _, d := range drift {
+		fmt.Fprintln(&b, d.Ref, d.APIVersion, d.Gone, d.Manager)
+	}
+	return values.Digest([]byte(b.String()))
+}
+
+// plan starts the watches that are needed and stops those that are not. It reports
+// whether it should be called again soon.
+func (t *Tracker) plan(ctx context.Context, watches *sync.WaitGroup) (again bool) {
+	t.mu.Lock()
+	if !t.replan {
+		t.mu.Unlock()
+		return false
+	}
+	t.replan = false
+	needed, claims := t.needed()
+	start := t.reshape(needed)
+	watchClasses := claims && t.classes == nil
+	if watchClasses {
+		t.classes = map[string]bool{}
+	}
+	t.mu.Unlock()
+
+	if watchClasses {
+		f := newFeed(objects{t.clients.Dynamic.Resource(storageClasses)}, &classSink{t: t}, "", "", t.clients.discoveryChanged)
+		watches.Go(func() { f.run(ctx) })
+	}
+	for _, k := range start {
+		r, err := t.clients.resolve(k.apiVersion, k.kind)
+		if err != nil {
+			t.unresolved(k, err)
+			again = again || !errors.Is(err, errNotServed)
+			continue
+		}
+		t.follow(ctx, watches, k, r)
+	}
+	return again
+}
+
+// needed are the kinds of all tracked and held objects, and whether claims are among them.
+func (t *Tracker) needed() (kinds map[kindKey]bool, claims bool) {
+	kinds = map[kindKey]bool{}
+	for ref := range t.owners {
+		kinds[kindOf(ref)] = true
+	}
+	for ref := range t.held {
+		kinds[kindOf(ref)] = true
+	}
+	return kinds, kinds[kindKey{"v1", "PersistentVolumeClaim"}]
+}
+
+// reshape stops watches that nobody needs and answers those to be started.
+func (t *Tracker) reshape(needed map[kindKey]bool) (start []*kindWatch) {
+	for key, k := range t.kinds {
+		if !needed[key] {
+			k.close()
+			delete(t.kinds, key)
+		}
+	}
+	for key := range needed {
+		k := t.kinds[key]
+		if k == nil {
+			k = &kindWatch{kindKey: key, t: t, remembered: map[id]remembered{}}
+			t.kinds[key] = k
+		}
+		if k.feed == nil {
+			start = append(start, k)
+		}
+	}
+	slices.SortFunc(start, func(a, b *kindWatch) int { return strings.Compare(a.kind, b.kind) })
+	return start
+}
+
+func (t *Tracker) unresolved(k *kindWatch, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k.unserved = errors.Is(err, errNotServed)
+	k.err = err
+	for ref, module := range t.owners {
+		if kindOf(ref) != k.kindKey {
+			continue
+		}
+		t.dirty[module] = true
+		if tr := t.modules[module].objects[ref]; k.unserved && tr.leaving {
+			t.gone(ref, tr, 0)
+		}
+	}
+}
+
+// follow starts the watch of a kind.
+func (t *Tracker) follow(ctx context.Context, watches *sync.WaitGroup, k *kindWatch, r resource) {
+	fields := ""
+	if k.kindKey == (kindKey{"v1", "Secret"}) {
+		fields = "type!=helm.sh/release.v1" // large, and never part of a release
+	}
+	f := newFeed(objects{t.clients.client(r, "")}, k, t.selector.String(), fields, t.clients.discoveryChanged)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ctx, k.stop = context.WithCancel(ctx)
+	k.feed, k.unserved, k.err = f, false, nil
+	watches.Go(func() { f.run(ctx) })
+}
+
+func (t *Tracker) stopAll() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, k := range t.kinds {
+		k.close()
+		delete(t.kinds, key)
+	}
+	t.classes = nil
+	t.replan = true
+}
+
+// number is a resourceVersion as a number; 0 when it is none.
+func number(version string) uint64 {
+	n, err := strconv.ParseUint(version, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

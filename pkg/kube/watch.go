@@ -1,0 +1,444 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/addon-operator/addon-operator/pkg/hook"
+)
+
+// Watcher runs the monitors of kubernetes bindings (section 3.4 of the contract)
+// over informers that bindings share (C-156).
+type Watcher struct {
+	clients   *Clients
+	informers *informers
+	log       *slog.Logger
+}
+
+// NewWatcher makes a Watcher; it does nothing until Watch is called.
+func NewWatcher(c *Clients, log *slog.Logger) *Watcher {
+	return &Watcher{clients: c, log: log, informers: &informers{clients: c, all: map[informerKey]*informer{}}}
+}
+
+// Watch starts the monitor of a binding and returns when all matching objects are
+// cached. ctx bounds that wait only; the monitor runs until Stop, which must not
+// be called from a handler. Events wait for Unlock.
+//
+// A kind that the cluster does not serve counts as synchronised and empty;
+// h.Appeared is called once it is served and listed (C-155). An error is a
+// jqFilter that fails on an object that exists (C-144), a request that the API
+// server refuses, or the end of ctx. Requests that may succeed later are retried
+// and reported to h.Failed.
+func (w *Watcher) Watch(ctx context.Context, id hook.ID, b hook.Kubernetes, h hook.WatchHandler) (hook.Watch, error) {
+	m := newMonitor(b, h, w.log.With("hook", id.String(), "binding", b.Name))
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	b1 := &bindingWatch{watcher: w, monitor: m, stop: stop, reselect: make(chan struct{}, 1)}
+	b1.wg.Go(func() { m.deliver(run, b1.reselect, func() { b1.followNamespaces(run) }) })
+	if b.Kind == "" {
+		return b1, nil // C-155: nothing is watched
+	}
+	r, err := w.clients.resolve(b.APIVersion, b.Kind)
+	switch {
+	case errors.Is(err, errNotServed):
+		b1.wg.Go(func() { b1.await(run) })
+		return b1, nil
+	case err == nil:
+		err = b1.open(ctx, r)
+	}
+	if err != nil {
+		b1.Stop()
+		return nil, fmt.Errorf("hook %s, binding %s: %w", id, b.Name, err)
+	}
+	return b1, nil
+}
+
+// bindingWatch ties a monitor to its informers.
+type bindingWatch struct {
+	watcher  *Watcher
+	monitor  *monitor
+	stop     context.CancelFunc
+	wg       sync.WaitGroup
+	reselect chan struct{} // the set of selected namespaces changed
+
+	mu         sync.Mutex // one of open, followNamespaces and Stop at a time
+	resource   resource
+	namespaces *selected // nil without a namespace label selector
+	stopped    bool
+}
+
+// Snapshot implements hook.Watch.
+func (b *bindingWatch) Snapshot() []hook.Item { return b.monitor.snapshot() }
+
+// Unlock implements hook.Watch.
+func (b *bindingWatch) Unlock() { b.monitor.unlock() }
+
+// Stop implements hook.Watch.
+func (b *bindingWatch) Stop() {
+	b.stop()
+	b.monitor.mu.Lock()
+	b.monitor.stopped = true
+	b.monitor.mu.Unlock()
+	b.wg.Wait()
+	b.mu.Lock()
+	b.stopped = true
+	ended := b.close()
+	b.mu.Unlock()
+	for _, done := range ended {
+		<-done
+	}
+}
+
+// await waits until the kind is served, and then opens the monitor.
+func (b *bindingWatch) await(ctx context.Context) {
+	var pause backoff
+	spec := b.monitor.binding
+	for ctx.Err() == nil {
+		changed := b.watcher.clients.discoveryChanged()
+		r, err := b.watcher.clients.resolve(spec.APIVersion, spec.Kind)
+		if errors.Is(err, errNotServed) {
+			select {
+			case <-ctx.Done():
+			case <-changed:
+			}
+			continue
+		}
+		if err == nil {
+			b.monitor.lock()
+			err = b.open(ctx, r)
+		}
+		if err == nil {
+			b.monitor.mu.Lock()
+			b.monitor.fault("\x00appear", nil)
+			b.monitor.push(notice{appeared: true})
+			b.monitor.mu.Unlock()
+			return
+		}
+		b.monitor.mu.Lock()
+		b.monitor.fault("\x00appear", err)
+		b.monitor.mu.Unlock()
+		pause.pause(ctx, changed)
+	}
+}
+
+// open joins all informers of the binding and waits until each has listed. After
+// an error nothing is left open.
+func (b *bindingWatch) open(ctx context.Context, r resource) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stopped {
+		return errStopped
+	}
+	b.resource = r
+	b.monitor.mu.Lock()
+	b.monitor.kind = r.kind
+	b.monitor.mu.Unlock()
+	labels, err := selector(b.monitor.binding.Labels)
+	if err == nil {
+		err = b.openAll(ctx, labels)
+	}
+	if err != nil {
+		b.close()
+	}
+	return err
+}
+
+func (b *bindingWatch) openAll(ctx context.Context, labels string) error {
+	spaces, err := b.selectNamespaces(ctx)
+	if err != nil {
+		return err
+	}
+	var parts []*part
+	for _, ns := range spaces {
+		parts = append(parts, b.join(ctx, ns, labels, false)...)
+	}
+	for _, p := range parts {
+		if err := wait(ctx, p.ready, p.m); err != nil {
+			return err
+		}
+		if p.err != nil {
+			return p.err
+		}
+	}
+	return nil
+}
+
+// selectNamespaces answers the namespaces to watch; "" is all. With a label
+// selector it starts to follow the namespaces that match.
+func (b *bindingWatch) selectNamespaces(ctx context.Context) ([]string, error) {
+	spec := b.monitor.binding
+	switch {
+	case !b.resource.namespaced:
+		return []string{""}, nil
+	case spec.NamespaceLabels == nil && len(spec.Namespaces) == 0:
+		return []string{""}, nil
+	case spec.NamespaceLabels == nil:
+		return unique(spec.Namespaces), nil
+	}
+	labels, err := selector(spec.NamespaceLabels)
+	if err != nil {
+		return nil, fmt.Errorf("namespace.labelSelector: %w", err)
+	}
+	s := &selected{changed: b.reselect, monitor: b.monitor, only: spec.Namespaces, ready: make(chan struct{}), names: map[string]bool{}}
+	r := resource{gvr: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, kind: "Namespace"}
+	s.informer = b.watcher.informers.join(ctx, r, informerKey{gvr: r.gvr, labels: labels}, s)
+	b.namespaces = s
+	if err := wait(ctx, s.ready, b.monitor); err != nil {
+		return nil, err
+	}
+	return s.list()
+}
+
+// followNamespaces joins and leaves informers as namespaces come and go. Objects
+// that enter the selection are Added, those that leave it Deleted.
+func (b *bindingWatch) followNamespaces(ctx context.Context) {
+	if !b.mu.TryLock() { // open is at work or Stop is; open looks at the newest set itself
+		b.namespacesLater(ctx)
+		return
+	}
+	defer b.mu.Unlock()
+	if b.namespaces == nil || b.stopped {
+		return
+	}
+	want, _ := b.namespaces.list()
+	labels, _ := selector(b.monitor.binding.Labels)
+	have := b.spaces()
+	for _, ns := range want {
+		if !slices.Contains(have, ns) {
+			b.join(ctx, ns, labels, true)
+		}
+	}
+	for _, ns := range have {
+		if !slices.Contains(want, ns) {
+			b.drop(ns)
+		}
+	}
+}
+
+// namespacesLater asks for followNamespaces once b.mu is free.
+func (b *bindingWatch) namespacesLater(ctx context.Context) {
+	b.wg.Go(func() {
+		b.mu.Lock()
+		b.mu.Unlock() //nolint:staticcheck // waits for the holder
+		if ctx.Err() == nil {
+			signal(b.reselect)
+		}
+	})
+}
+
+// spaces are the namespaces of the open parts.
+func (b *bindingWatch) spaces() []string {
+	b.monitor.mu.Lock()
+	defer b.monitor.mu.Unlock()
+	var names []string
+	for k := range b.monitor.parts {
+		names = append(names, k.namespace)
+	}
+	return unique(names)
+}
+
+// join opens the parts of one namespace: one, or one for each selected name (C-150).
+func (b *bindingWatch) join(ctx context.Context, namespace, labels string, announce bool) []*part {
+	m := b.monitor
+	names := unique(m.binding.Names)
+	if len(names) == 0 {
+		names = []string{""}
+	}
+	var parts []*part
+	for _, name := range names {
+		p := newPart(m, partKey{namespace, name}, announce)
+		m.mu.Lock()
+		m.parts[p.key] = p
+		m.mu.Unlock()
+		key := informerKey{gvr: b.resource.gvr, namespace: namespace, labels: labels, fields: fields(name, m.binding.Fields)}
+		p.informer = b.watcher.informers.join(ctx, b.resource, key, p)
+		parts = append(parts, p)
+	}
+	return parts
+}
+
+// drop closes the parts of a namespace that is not selected any more.
+func (b *bindingWatch) drop(namespace string) {
+	for _, p := range b.partsOf(func(k partKey) bool { return k.namespace == namespace }) {
+		b.watcher.informers.leave(p.informer, p)
+		b.monitor.mu.Lock()
+		p.sweep(true)
+		b.monitor.fault("\x00"+p.key.namespace+"/"+p.key.name, nil)
+		delete(b.monitor.parts, p.key)
+		b.monitor.mu.Unlock()
+	}
+}
+
+// close leaves all informers without events; the channels are closed when those
+// that nobody needs have ended.
+func (b *bindingWatch) close() (ended []<-chan struct{}) {
+	if b.namespaces != nil {
+		ended = append(ended, b.watcher.informers.leave(b.namespaces.informer, b.namespaces))
+		b.namespaces = nil
+	}
+	for _, p := range b.partsOf(func(partKey) bool { return true }) {
+		ended = append(ended, b.watcher.informers.leave(p.informer, p))
+		b.monitor.mu.Lock()
+		delete(b.monitor.parts, p.key)
+		b.monitor.mu.Unlock()
+	}
+	return ended
+}
+
+func (b *bindingWatch) partsOf(match func(partKey) bool) (parts []*part) {
+	b.monitor.mu.Lock()
+	defer b.monitor.mu.Unlock()
+	for k, p := range b.monitor.parts {
+		if match(k) {
+			parts = append(parts, p)
+		}
+	}
+	return parts
+}
+
+// selected is the set of namespaces that match a label selector and, when names
+// are given as well, are among them.
+type selected struct {
+	changed  chan struct{}
+	monitor  *monitor
+	only     []string
+	informer *informer
+	ready    chan struct{}
+
+	mu     sync.Mutex
+	names  map[string]bool // true when part of the current listing
+	listed bool
+	err    error
+}
+
+func (s *selected) list() ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for n := range s.names {
+		if len(s.only) == 0 || slices.Contains(s.only, n) {
+			names = append(names, n)
+		}
+	}
+	return unique(names), s.err
+}
+
+func (s *selected) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n := range s.names {
+		s.names[n] = false
+	}
+}
+
+func (s *selected) put(o *seen) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.names[o.id.name]; !known {
+		signal(s.changed)
+	}
+	s.names[o.id.name] = true
+}
+
+func (s *selected) remove(o *seen) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.names, o.id.name)
+	signal(s.changed)
+}
+
+func (s *selected) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n, listed := range s.names {
+		if !listed {
+			delete(s.names, n)
+			signal(s.changed)
+		}
+	}
+	s.finish(nil)
+}
+
+func (s *selected) fault(err error) {
+	if err != nil {
+		err = fmt.Errorf("list and watch the namespaces of namespace.labelSelector: %w", err)
+	}
+	s.monitor.mu.Lock()
+	s.monitor.fault("\x00namespaces", err)
+	s.monitor.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil && definitive(err) {
+		s.finish(err)
+	}
+}
+
+// finish ends the wait for the first listing; s.mu is held.
+func (s *selected) finish(err error) {
+	if s.listed {
+		return
+	}
+	s.listed, s.err = true, err
+	close(s.ready)
+}
+
+// wait returns when ready is closed; otherwise ctx's error with what the API server said last.
+func wait(ctx context.Context, ready <-chan struct{}, m *monitor) error {
+	select {
+	case <-ready:
+		return nil
+	case <-ctx.Done():
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.told != "" {
+		return fmt.Errorf("%s not listed: %w (last: %s)", m.kind, context.Cause(ctx), m.told)
+	}
+	return fmt.Errorf("%s not listed: %w", m.kind, context.Cause(ctx))
+}
+
+// definitive reports whether the API server refused a request for good.
+func definitive(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsBadRequest(err) || apierrors.IsInvalid(err) ||
+		apierrors.IsMethodNotSupported(err)
+}
+
+// selector is a label selector as the API takes it; nil selects everything.
+func selector(s *metav1.LabelSelector) (string, error) {
+	if s == nil {
+		return "", nil
+	}
+	sel, err := metav1.LabelSelectorAsSelector(s)
+	if err != nil {
+		return "", fmt.Errorf("labelSelector: %w", err)
+	}
+	return sel.String(), nil
+}
+
+func fields(name, more string) string {
+	if name == "" {
+		return more
+	}
+	return strings.TrimSuffix("metadata.name="+name+","+more, ",")
+}
+
+func unique(names []string) []string {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
