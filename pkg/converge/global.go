@@ -1,0 +1,309 @@
+package converge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/enable"
+	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/settings"
+	"github.com/addon-operator/addon-operator/pkg/status"
+)
+
+// globalPass is the only place where modules are switched on or off.
+type globalPass struct {
+	*Loop
+}
+
+// afterAllState is when afterAll hooks ran and what came of it.
+type afterAllState struct {
+	mu sync.Mutex
+	// attempted and succeeded are revisions of the global values.
+	attempted, succeeded int64
+	// row counts revisions that afterAll caused one after another.
+	row int
+}
+
+// afterAllRow is how often in a row afterAll may cause a new revision before it is held back.
+const afterAllRow = 5
+
+func (p globalPass) process(ctx context.Context, why reason) {
+	if !why.has(full) {
+		p.settle(ctx, why)
+		return
+	}
+	if err := p.run(ctx, why); err != nil {
+		if ctx.Err() != nil {
+			return
+		}
+		next := p.keys.retry(globalKey, time.Now())
+		p.failed(err, next)
+		return
+	}
+	if !p.scriptsFailed() {
+		p.keys.succeeded(globalKey)
+	} else {
+		p.keys.retry(globalKey, time.Now())
+	}
+	p.settle(ctx, why)
+}
+
+// scriptsFailed says whether a decision has to be made again because a script failed.
+func (p globalPass) scriptsFailed() bool {
+	for _, st := range p.byOrder {
+		st.mu.Lock()
+		failed := st.decision.Err != nil
+		st.mu.Unlock()
+		if failed {
+			return true
+		}
+	}
+	return false
+}
+
+// run is one global pass: start, beforeAll, decide, publish.
+func (p globalPass) run(ctx context.Context, why reason) error {
+	old := p.published.Load()
+	step := func(string) {}
+	if err := (starter{p.Loop}).start(ctx, p.global, why, old, step); err != nil {
+		return err
+	}
+	if _, err := (runner{p.Loop}).phase(ctx, p.global, hook.BeforeAll, why, old, step); err != nil {
+		return err
+	}
+	if err := p.store.Section(hook.Global).Validate(); err != nil {
+		return fmt.Errorf("global values: %w", err)
+	}
+	next := p.decide(ctx)
+	if old != nil && old.Global.Digest() == next.Global.Digest() { // enabledModules included
+		next = old
+	} else {
+		next.Revision = 1
+		if old != nil {
+			next.Revision = old.Revision + 1
+		}
+		p.published.Store(next)
+		p.log.Info("global values published", "revision", next.Revision, "enabled", len(next.Enabled))
+	}
+	p.ensureCRDs(ctx, next)
+	p.fanOut(next, next != old)
+	return nil
+}
+
+// decide asks the policy chain for every module in order (C-335); each script
+// sees the modules found on before it (C-338).
+func (p globalPass) decide(ctx context.Context) *Published {
+	conf := p.configured.newest()
+	global := p.store.Section(hook.Global).Values
+	// Without a ConfigMap while there are releases, silence must not be read as "off".
+	missing := !conf.Exists && p.anyRelease()
+	if missing {
+		p.log.Warn("there is no ConfigMap although modules are installed; the last decisions stand", "configmap", p.cfg.Instance)
+		p.cfg.Ports.Reporter.Event("", true, status.ReasonConfigMissing, "there is no ConfigMap "+p.cfg.Instance+
+			" although modules are installed; the last decisions stand until it is back")
+	}
+	g := &Published{Decisions: map[string]enable.Decision{}}
+	for _, st := range p.byOrder {
+		d := enable.Decide(p.enableInput(ctx, st, conf, missing, func() *Published {
+			return &Published{Global: withEnabled(global, g.Enabled), Enabled: g.Enabled}
+		}))
+		g.Decisions[st.desc.Name] = d
+		if d.On {
+			g.Enabled = append(g.Enabled, st.desc.Name)
+		}
+		p.record(st, d)
+	}
+	g.Global = withEnabled(global, g.Enabled)
+	return g
+}
+
+func (p globalPass) enableInput(ctx context.Context, st *moduleState, conf settings.Settings, missing bool, sofar func() *Published) enable.Input {
+	in := enable.Input{Module: st.desc.Name, Static: st.desc.StaticEnabled, ConfigMissing: missing}
+	if f, ok := p.store.Flag(st.desc.Key); ok {
+		in.Dynamic, in.DynamicBy = &f.On, f.Hook
+	}
+	if on, ok := conf.Enabled[st.desc.Key]; ok {
+		in.Config = &on
+	}
+	for _, problem := range conf.Problems {
+		if problem.Key == st.desc.Key+enabledSuffix {
+			in.ConfigMissing = true
+		}
+	}
+	st.mu.Lock()
+	in.Last = st.last
+	if in.Last == nil && st.release.Exists() {
+		on := true // a release without a remembered decision was on
+		in.Last = &on
+	}
+	st.mu.Unlock()
+	if st.desc.EnabledScript != "" {
+		in.Script = func() (bool, string, error) {
+			vals, config := runner(p).hookValues(st.unit.owner, sofar())
+			return p.executables.Enabled(ctx, st.desc.Name, st.desc.EnabledScript, vals, config)
+		}
+	}
+	return in
+}
+
+// record keeps a decision with the module.
+func (p globalPass) record(st *moduleState, d enable.Decision) {
+	turned := false
+	st.edit(func(st *moduleState) {
+		turned = st.last == nil || *st.last != d.On
+		st.decision, st.decided = d, true
+		on := d.On
+		st.last = &on
+	})
+	if turned {
+		p.facts.touch()
+		p.log.Info("module decided", "module", st.desc.Name, "on", d.On, "why", d.Why)
+	}
+	if d.Err != nil {
+		p.log.Error("enabled script failed", "module", st.desc.Name, "error", d.Err)
+		p.cfg.Ports.Reporter.Event(st.desc.Name, true, status.ReasonScriptFailed, d.Err.Error())
+		p.keys.add(st.desc.Name, becauseHealth)
+	}
+}
+
+// ensureCRDs applies the CRDs of enabled modules in parallel, before their first
+// pass; one that fails concerns its own module.
+func (p globalPass) ensureCRDs(ctx context.Context, g *Published) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, st := range p.byOrder {
+		if !g.Decisions[st.desc.Name].On || len(st.desc.CRDs) == 0 {
+			continue
+		}
+		st.mu.Lock()
+		applied := st.crds.digest == st.desc.Digest && st.crds.err == nil
+		st.mu.Unlock()
+		if !applied {
+			wg.Go(func() { p.ensureModuleCRDs(ctx, st) })
+		}
+	}
+	wg.Wait()
+}
+
+func (l *Loop) ensureModuleCRDs(ctx context.Context, st *moduleState) {
+	err := l.cfg.Ports.Cluster.EnsureCRDs(ctx, st.desc.CRDs, l.cfg.CRDLabels)
+	st.edit(func(st *moduleState) { st.crds = crdState{digest: st.desc.Digest, err: err} })
+	if err != nil {
+		l.log.Error("CRDs of module cannot be applied", "module", st.desc.Name, "error", err)
+	}
+}
+
+// fanOut records what is wanted for every module and wakes those that are to act.
+func (p globalPass) fanOut(g *Published, moved bool) {
+	// First all, then the wake-ups: the order by weight must know every dirty module.
+	var due []*moduleState
+	for _, st := range p.byOrder {
+		on := g.Decisions[st.desc.Name].On
+		if p.ledger.want(st.desc.Name, st.desc.Weight, on, p.wanted(st, g)) || (!on && moved) {
+			due = append(due, st)
+		}
+	}
+	for _, st := range due {
+		p.keys.add(st.desc.Name, becauseInputs)
+	}
+}
+
+// settle runs afterAll hooks once per revision, when every enabled module is settled.
+func (p globalPass) settle(ctx context.Context, why reason) {
+	g := p.published.Load()
+	if g == nil || p.ledger.unsettled() > 0 {
+		return
+	}
+	p.afterAll.mu.Lock()
+	due := p.afterAll.succeeded < g.Revision
+	p.afterAll.attempted = g.Revision
+	p.afterAll.mu.Unlock()
+	if !due {
+		return
+	}
+	before := p.store.Section(hook.Global).Values.Digest()
+	_, err := (runner{p.Loop}).phase(ctx, p.global, hook.AfterAll, why, g, func(string) {})
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		p.log.Error("afterAll hook failed", "error", err)
+		p.cfg.Ports.Reporter.Event("", true, status.ReasonHookFailed, err.Error())
+		p.keys.after(globalKey, firstRetry, becauseSettled)
+	} else {
+		p.finishAfterAll(g, before != p.store.Section(hook.Global).Values.Digest())
+	}
+	if p.converged.CompareAndSwap(false, true) {
+		p.log.Info("converged for the first time", "revision", g.Revision, "enabled", len(g.Enabled))
+		p.verifyReleases()
+	}
+}
+
+// finishAfterAll starts a new revision when afterAll changed global values (C-409).
+func (p globalPass) finishAfterAll(g *Published, moved bool) {
+	p.afterAll.mu.Lock()
+	defer p.afterAll.mu.Unlock()
+	p.afterAll.succeeded = g.Revision
+	switch {
+	case !moved:
+		p.afterAll.row = 0
+	case p.afterAll.row >= afterAllRow:
+		p.log.Error("afterAll hooks change global values again and again; held back for a minute", "times", p.afterAll.row)
+		p.cfg.Ports.Reporter.Event("", true, status.ReasonOscillating,
+			fmt.Sprintf("afterAll hooks changed global values %d times in a row; the next round waits a minute", p.afterAll.row))
+		p.keys.after(globalKey, time.Minute, becauseInputs)
+	default:
+		p.afterAll.row++
+		p.keys.add(globalKey, becauseInputs)
+	}
+}
+
+// verifyReleases compares every release that was found in place with the cluster, once.
+func (p globalPass) verifyReleases() {
+	for _, st := range p.byOrder {
+		if st.on() && st.installedRelease().Exists() {
+			p.keys.add(st.desc.Name, becauseVerify)
+		}
+	}
+}
+
+// failed reports a global pass that could not publish. What was published stays
+// in force; where nothing was, modules wait and say for whom.
+func (p globalPass) failed(err error, next time.Time) {
+	p.log.Error("global pass failed", "error", err, "next try", next)
+	p.cfg.Ports.Reporter.Event("", true, status.ReasonHookFailed, err.Error())
+	if p.published.Load() != nil {
+		return
+	}
+	message := err.Error()
+	var failed *hook.RunError
+	if errors.As(err, &failed) {
+		message = fmt.Sprintf("global hook %s has not succeeded yet: %s", failed.Hook.Name, message)
+	}
+	conf := p.configured.newest()
+	for _, st := range p.byOrder {
+		if on, ok := conf.Enabled[st.desc.Key]; ok && !on {
+			p.explicitOff(st)
+			continue
+		}
+		st.edit(func(st *moduleState) {
+			st.attempt, st.reason, st.message, st.nextTry = status.Waits, status.ReasonWaitingForGlobal, message, next
+			if !st.decided && st.last != nil {
+				st.decision.On, st.decision.Why = *st.last, "the last decision stands until global hooks have spoken"
+			}
+		})
+		p.report(st)
+	}
+}
+
+// explicitOff acts on a `<module>Enabled: "false"` of the user at once.
+func (p globalPass) explicitOff(st *moduleState) {
+	p.record(st, enable.Decision{Why: "off by the ConfigMap"})
+	if st.installedRelease().Exists() {
+		p.keys.add(st.desc.Name, becauseInputs)
+	}
+}

@@ -1,0 +1,102 @@
+package converge
+
+import (
+	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/module"
+	"github.com/addon-operator/addon-operator/pkg/values"
+)
+
+// view is the part of the published global section that a module sees: the
+// paths of its `inputs`, or all of it.
+func (l *Loop) view(name string, g *Published) values.Snapshot {
+	if g == nil {
+		return l.store.Section(hook.Global).Values
+	}
+	st := l.modules[name]
+	if st == nil || st.desc.Inputs == nil {
+		return g.Global
+	}
+	return values.Must(values.Select(g.Global.Clone(), st.desc.Inputs))
+}
+
+// exports are the values that modules it requires or wants show to a module, by their key.
+func (l *Loop) exports(d *module.Descriptor) values.Map {
+	out := values.Map{}
+	add := func(name string) {
+		other := l.modules[name]
+		if other == nil || !other.on() || len(other.desc.Exports) == 0 {
+			return
+		}
+		out[other.desc.Key] = values.Select(l.store.Section(other.unit.owner).Values.Clone(), other.desc.Exports)
+	}
+	for _, r := range d.Requires {
+		add(r.Module)
+	}
+	for _, w := range d.Wants {
+		add(w)
+	}
+	return out
+}
+
+// chartValues is what Helm gets (C-303) and the exports beside it.
+func (l *Loop) chartValues(st *moduleState, g *Published) (values.Snapshot, error) {
+	m := values.Map{"global": l.view(st.desc.Name, g).Clone(), st.desc.Key: l.store.Section(st.unit.owner).Values.Clone()}
+	if shown := l.exports(st.desc); len(shown) > 0 {
+		m["modules"] = shown
+	}
+	return values.New(m)
+}
+
+// wanted is the digest of everything from outside that decides about a module:
+// its artifact, its view of global, its section of the ConfigMap and the exports it sees.
+func (l *Loop) wanted(st *moduleState, g *Published) string {
+	shown := values.Must(l.exports(st.desc))
+	return values.Digest([]byte(st.desc.Digest + l.view(st.desc.Name, g).Digest() +
+		l.store.Section(st.unit.owner).ConfigValues.Digest() + shown.Digest()))
+}
+
+// refresh computes what is wanted for a module and wakes it when an attempt is due.
+func (l *Loop) refresh(st *moduleState) {
+	g := l.published.Load()
+	if g == nil {
+		return // the first publication looks at every module
+	}
+	on := g.Decisions[st.desc.Name].On
+	if l.ledger.want(st.desc.Name, st.desc.Weight, on, l.wanted(st, g)) {
+		l.keys.add(st.desc.Name, becauseInputs)
+	}
+}
+
+// wakeDependents looks again at the modules that see exports of a module.
+func (l *Loop) wakeDependents(name string) {
+	for _, st := range l.byOrder {
+		if dependsOn(st.desc, name) {
+			l.refresh(st)
+		}
+	}
+}
+
+func dependsOn(d *module.Descriptor, name string) bool {
+	for _, r := range d.Requires {
+		if r.Module == name {
+			return true
+		}
+	}
+	for _, w := range d.Wants {
+		if w == name {
+			return true
+		}
+	}
+	return false
+}
+
+// withEnabled adds the list of enabled modules to a global section (C-302).
+func withEnabled(global values.Snapshot, enabled []string) values.Snapshot {
+	m := global.Clone()
+	list := make([]any, len(enabled))
+	for i, name := range enabled {
+		list[i] = name
+	}
+	m["enabledModules"] = list
+	return values.Must(m)
+}

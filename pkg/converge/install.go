@@ -1,0 +1,240 @@
+package converge
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/installed"
+	"github.com/addon-operator/addon-operator/pkg/object"
+	"github.com/addon-operator/addon-operator/pkg/release"
+	"github.com/addon-operator/addon-operator/pkg/status"
+)
+
+// install renders the chart when its inputs moved and takes the one action that
+// observed and wanted release ask for.
+func (p *pass) install(ctx context.Context) error {
+	began := time.Now()
+	defer func() { p.helm += time.Since(began) }()
+	if err := p.store.Section(p.st.unit.owner).CheckHelm(); err != nil {
+		return because(status.ReasonValuesInvalid, err)
+	}
+	req, err := p.request()
+	if err != nil {
+		return because(status.ReasonRenderFailed, err)
+	}
+	if p.known(req.InputDigest) {
+		return p.follow(ctx)
+	}
+	if err := p.requirements(); err != nil {
+		return err
+	}
+	rendered, err := p.render(ctx, req)
+	if err != nil {
+		return because(status.ReasonRenderFailed, err)
+	}
+	for _, w := range rendered.Warnings {
+		p.log.Warn(w, "module", p.st.desc.Name)
+	}
+	return p.act(ctx, req, rendered)
+}
+
+func (p *pass) request() (installed.Request, error) {
+	vals, err := p.chartValues(p.st, p.g)
+	if err != nil {
+		return installed.Request{}, err
+	}
+	digest, err := p.cfg.Ports.Installer.InputDigest(p.st.desc, p.st.namespace, vals)
+	if err != nil {
+		return installed.Request{}, err
+	}
+	return installed.Request{Module: p.st.desc, Namespace: p.st.namespace, Values: vals, InputDigest: digest}, nil
+}
+
+// known says that the release in place was rendered from inputs of this digest.
+func (p *pass) known(digest string) bool {
+	p.st.mu.Lock()
+	defer p.st.mu.Unlock()
+	rel := p.st.release
+	if rel.Status == installed.Deployed && p.st.inputDigest == digest {
+		return true
+	}
+	return rel.Instance == p.cfg.Instance && release.Unmoved(rel, digest)
+}
+
+func (p *pass) render(ctx context.Context, req installed.Request) (installed.Rendered, error) {
+	if err := p.renders.Acquire(ctx, 1); err != nil {
+		return installed.Rendered{}, err
+	}
+	defer p.renders.Release(1)
+	p.step("rendering")
+	rendered, err := p.cfg.Ports.Installer.Render(ctx, req)
+	p.st.edit(func(st *moduleState) { st.fromCluster = rendered.ReadsCluster })
+	return rendered, err
+}
+
+// act performs the action and remembers what came of it.
+func (p *pass) act(ctx context.Context, req installed.Request, rendered installed.Rendered) error {
+	have := p.st.installedRelease()
+	d := release.Decide(have, rendered)
+	if d.Action == release.None {
+		p.st.edit(func(st *moduleState) { st.inputDigest = req.InputDigest })
+		return p.follow(ctx)
+	}
+	// What hooks found out must not be lost if this process dies after the action that depends on it.
+	if err := p.facts.flush(ctx); err != nil {
+		return because(status.ReasonApplyFailed, fmt.Errorf("facts cannot be saved before Helm acts: %w", err))
+	}
+	if err := p.applies.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer p.applies.Release(1)
+	p.step(fmt.Sprintf("%s (%s)", d.Action, d.Why))
+	if p.st.namespace != p.cfg.Namespace {
+		if err := p.cfg.Ports.Cluster.EnsureNamespace(ctx, p.st.namespace, p.st.desc.PodSecurity, p.cfg.Instance); err != nil {
+			return because(status.ReasonApplyFailed, err)
+		}
+	}
+	name := p.st.desc.Name
+	p.cfg.Ports.Tracker.Hold(name, rendered.Objects)
+	result, err := p.perform(ctx, d.Action, have, req, rendered)
+	if err != nil {
+		p.cfg.Ports.Tracker.Release(name)
+		p.reobserve(ctx)
+		return because(status.ReasonApplyFailed, err)
+	}
+	p.cfg.Ports.Tracker.Track(name, result.Objects)
+	p.st.edit(func(st *moduleState) {
+		st.release, st.inputDigest, st.tracked = result.Release, req.InputDigest, true
+	})
+	p.action = fmt.Sprintf("%s to revision %d: %s", d.Action, result.Release.Revision, d.Why)
+	p.log.Info("release applied", "module", name, "action", string(d.Action), "revision", result.Release.Revision, "why", d.Why)
+	if have.Exists() {
+		return p.blown()
+	}
+	return nil
+}
+
+func (p *pass) perform(ctx context.Context, a release.Action, have installed.Release, req installed.Request, r installed.Rendered) (installed.Result, error) {
+	inst := p.cfg.Ports.Installer
+	switch a {
+	case release.Install:
+		return inst.Install(ctx, req, r)
+	case release.Uninstall:
+		// An uninstall was cut short; it is finished before the module is installed anew.
+		if _, err := inst.Uninstall(ctx, have.Name); err != nil {
+			return installed.Result{}, err
+		}
+		return inst.Install(ctx, req, r)
+	case release.Recover:
+		if err := inst.Recover(ctx, have.Name); err != nil {
+			return installed.Result{}, err
+		}
+	}
+	return inst.Upgrade(ctx, req, r)
+}
+
+// reobserve reads the release again after a failed action: what was stored counts,
+// not what the action returned.
+func (p *pass) reobserve(ctx context.Context) {
+	rel, err := p.cfg.Ports.Installer.Observe(ctx, p.st.desc.Name)
+	if err != nil {
+		p.log.Warn("cannot read the release after a failed action", "module", p.st.desc.Name, "error", err)
+		return
+	}
+	p.st.edit(func(st *moduleState) { st.release, st.inputDigest = rel, "" })
+}
+
+// follow makes sure that the objects of an unchanged release are watched.
+func (p *pass) follow(ctx context.Context) error {
+	p.st.mu.Lock()
+	tracked := p.st.tracked
+	p.st.mu.Unlock()
+	if tracked {
+		return nil
+	}
+	objs, err := p.cfg.Ports.Installer.Objects(ctx, p.st.desc.Name)
+	if err != nil {
+		return because(status.ReasonApplyFailed, err)
+	}
+	p.cfg.Ports.Tracker.Track(p.st.desc.Name, objs)
+	p.st.edit(func(st *moduleState) { st.tracked = true })
+	return nil
+}
+
+// errContested is a repair that somebody undoes again and again.
+type errContested struct{ message string }
+
+func (e *errContested) Error() string { return e.message }
+
+// repair brings back objects that are gone or changed, without a new revision.
+func (p *pass) repair(ctx context.Context) error {
+	name := p.st.desc.Name
+	if !p.st.installedRelease().Exists() {
+		return nil
+	}
+	var refs []object.Ref // nil: all, to verify
+	if !p.why.has(becauseVerify) {
+		drifts := p.cfg.Ports.Tracker.Drift(name)
+		if len(drifts) == 0 {
+			return nil
+		}
+		for _, d := range drifts {
+			var contested bool
+			p.st.edit(func(st *moduleState) { contested = st.repairs.note(d.Ref, time.Now()) })
+			if contested {
+				return &errContested{fmt.Sprintf("%s is changed back again and again by %s; let one of the two give way",
+					d.Ref, orUnknown(d.Manager))}
+			}
+			refs = append(refs, d.Ref)
+		}
+	}
+	if err := p.applies.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer p.applies.Release(1)
+	result, err := p.cfg.Ports.Installer.Repair(ctx, name, refs)
+	if err != nil {
+		return err
+	}
+	p.cfg.Ports.Tracker.Track(name, result.Objects)
+	if len(refs) > 0 {
+		p.log.Info("objects repaired", "module", name, "objects", fmt.Sprint(refs))
+		p.cfg.Ports.Reporter.Event(name, false, "Repaired", fmt.Sprintf("brought back %v", refs))
+	}
+	return nil
+}
+
+func orUnknown(manager string) string {
+	if manager == "" {
+		return "somebody else"
+	}
+	return manager
+}
+
+// contestBackoff is how long a contested object is left alone.
+const contestBackoff = 5 * time.Minute
+
+// finishRepair notes how a repair ended.
+func (p *pass) finishRepair(err error) {
+	name := p.st.desc.Name
+	reason, message := "", ""
+	switch e := err.(type) {
+	case nil:
+	case *errContested:
+		reason, message = status.ReasonContested, e.message
+		p.keys.after(name, contestBackoff, becauseDrift)
+	default:
+		reason, message = status.ReasonApplyFailed, "repair failed: "+e.Error()
+		p.keys.after(name, firstRetry, becauseDrift)
+	}
+	var news bool
+	p.st.edit(func(st *moduleState) {
+		news = reason != "" && st.healthReason != reason
+		st.healthReason, st.healthMessage = reason, message
+	})
+	if news {
+		p.log.Warn("repair did not help", "module", name, "reason", reason, "message", message)
+		p.cfg.Ports.Reporter.Event(name, true, reason, message)
+	}
+}

@@ -1,0 +1,185 @@
+package converge
+
+import (
+	"sync"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/order"
+)
+
+// ledger knows of every module which inputs are wanted and which were attempted
+// last. A module is dirty while the two differ, else settled (DESIGN: order).
+type ledger struct {
+	patience time.Duration // how long a running attempt holds others up; 0 disables the soft order
+	wake     func(module string)
+
+	mu      sync.Mutex
+	entries map[string]*entry
+}
+
+type entry struct {
+	weight    int
+	on        bool
+	wanted    string
+	attempted string
+	revision  int // grows with every change of wanted that came from outside
+	since     time.Time
+	waiting   bool
+	timer     *time.Timer
+}
+
+func (l *ledger) init(patience time.Duration, wake func(module string)) {
+	l.patience, l.wake, l.entries = patience, wake, map[string]*entry{}
+}
+
+// want records the digest of the inputs wanted for a module and reports whether
+// an attempt is due. A module that is off is never dirty.
+func (l *ledger) want(module string, weight int, on bool, digest string) (dirty bool) {
+	l.mu.Lock()
+	e := l.entries[module]
+	if e == nil {
+		e = &entry{}
+		l.entries[module] = e
+	}
+	if e.wanted != digest || e.on != on {
+		e.revision++
+	}
+	e.weight, e.on, e.wanted = weight, on, digest
+	dirty = e.dirty()
+	wake := l.startable(time.Now())
+	l.mu.Unlock()
+	l.wakeAll(wake)
+	return dirty
+}
+
+func (e *entry) dirty() bool { return e.on && e.wanted != e.attempted }
+
+// seen is the wanted digest of a module and the revision of it, for end.
+func (l *ledger) seen(module string) (wanted string, revision int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.entries[module]; e != nil {
+		return e.wanted, e.revision
+	}
+	return "", 0
+}
+
+// begin asks to start an attempt. When modules of lower weight are dirty it
+// returns them, and the module is woken when it may start: the wait is recorded
+// before it is evaluated, so no wake-up is lost.
+func (l *ledger) begin(module string, now time.Time) []order.Peer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[module]
+	if e == nil {
+		return nil
+	}
+	e.waiting = true
+	if l.patience > 0 && e.dirty() {
+		if b := order.Blockers(e.weight, l.peers(), now, l.patience); len(b) > 0 {
+			return b
+		}
+	}
+	e.waiting = false
+	if e.dirty() && e.since.IsZero() {
+		e.since = now
+		e.timer = time.AfterFunc(l.patience, l.overdue)
+	}
+	return nil
+}
+
+// end records that an attempt ended, in whatever way, and wakes the modules that
+// may start now. wanted and revision are what seen answered at its beginning;
+// after is the wanted digest now: what moved in between without a new revision
+// were the attempt's own config patches.
+func (l *ledger) end(module, wanted string, revision int, after string) {
+	l.mu.Lock()
+	e := l.entries[module]
+	if e != nil {
+		if e.revision == revision {
+			wanted, e.wanted = after, after
+		}
+		e.attempted = wanted
+		e.since = time.Time{}
+		if e.timer != nil {
+			e.timer.Stop()
+			e.timer = nil
+		}
+	}
+	wake := l.startable(time.Now())
+	l.mu.Unlock()
+	l.wakeAll(wake)
+}
+
+func (l *ledger) overdue() {
+	l.mu.Lock()
+	wake := l.startable(time.Now())
+	l.mu.Unlock()
+	l.wakeAll(wake)
+}
+
+// startable lists waiting modules that no dirty module of lower weight holds up.
+func (l *ledger) startable(now time.Time) []string {
+	lowest, found := 0, false
+	for _, e := range l.entries {
+		late := !e.since.IsZero() && now.Sub(e.since) >= l.patience
+		if e.dirty() && !late && (!found || e.weight < lowest) {
+			lowest, found = e.weight, true
+		}
+	}
+	var out []string
+	for name, e := range l.entries {
+		if e.waiting && (!found || e.weight <= lowest) {
+			e.waiting = false
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func (l *ledger) wakeAll(modules []string) {
+	for _, m := range modules {
+		l.wake(m)
+	}
+}
+
+func (l *ledger) peers() []order.Peer {
+	out := make([]order.Peer, 0, len(l.entries))
+	for name, e := range l.entries {
+		out = append(out, order.Peer{Name: name, Weight: e.weight, Dirty: e.dirty(), Since: e.since})
+	}
+	return out
+}
+
+// unsettled counts the enabled modules whose wanted inputs were not attempted.
+func (l *ledger) unsettled() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, e := range l.entries {
+		if e.dirty() {
+			n++
+		}
+	}
+	return n
+}
+
+// forget makes the module dirty whatever was attempted before: it was removed.
+func (l *ledger) forget(module string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.entries[module]; e != nil {
+		e.attempted = ""
+	}
+}
+
+// stop ends the timers.
+func (l *ledger) stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		if e.timer != nil {
+			e.timer.Stop()
+		}
+	}
+}

@@ -1,0 +1,289 @@
+package converge
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/addon-operator/addon-operator/pkg/enable"
+	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/installed"
+	"github.com/addon-operator/addon-operator/pkg/module"
+	"github.com/addon-operator/addon-operator/pkg/settings"
+	"github.com/addon-operator/addon-operator/pkg/store"
+	"github.com/addon-operator/addon-operator/pkg/values"
+)
+
+// Config is what a Loop works with. All fields are required unless they say otherwise.
+type Config struct {
+	Modules *module.Set
+	Store   *store.Store
+	// Settings is the ConfigMap as it was read at start.
+	Settings settings.Settings
+	// Facts are what the last process left.
+	Facts settings.Facts
+	// GlobalHooksDir holds the global hooks.
+	GlobalHooksDir string
+	// Namespace is the operator's: release records, and objects of modules that name none.
+	Namespace string
+	// Instance is <namespace>.<configmap>.
+	Instance string
+	// CRDLabels are put on CRDs (C-347).
+	CRDLabels map[string]string
+	// IgnoreRelease is never purged (C-426); may be empty.
+	IgnoreRelease string
+	// OrderPatience bounds how long an attempt holds up modules of higher weight; default 15 s, negative
+	// turns the order by weight off.
+	OrderPatience time.Duration
+	// ParallelRender and ParallelApply bound what runs at once; defaults: cores and 16.
+	ParallelRender, ParallelApply int
+	// StalledAfter is how long a row of failures lasts before it is Stalled; default 10 min.
+	StalledAfter time.Duration
+	// PurgeGrace is the time between the announcement of a purge and the purge; default 5 min.
+	PurgeGrace time.Duration
+	// ShutdownGrace is how long running hooks and Helm actions may go on at shutdown; default 20 s.
+	ShutdownGrace time.Duration
+	Ports         Ports
+	Logger        *slog.Logger
+}
+
+// Ports are the effects that a Loop is given.
+type Ports struct {
+	Executables Executables
+	Watcher     Watcher
+	Scheduler   Scheduler
+	Objects     Objects
+	Installer   Installer
+	Tracker     Tracker
+	Cluster     Cluster
+	Settings    Settings
+	Facts       FactsKeeper
+	Reporter    Reporter
+	Meter       Meter
+}
+
+// Published is one revision of the global values and of what is on. It does not change.
+type Published struct {
+	// Revision grows by one with every change of what follows.
+	Revision int64
+	// Global is the effective global section with enabledModules.
+	Global values.Snapshot
+	// Enabled lists the modules that are on, in order (C-302).
+	Enabled []string
+	// Decisions holds one for every module.
+	Decisions map[string]enable.Decision
+}
+
+// Loop converges the cluster. Make it with New; Run blocks until it has ended.
+type Loop struct {
+	cfg    Config
+	log    *slog.Logger
+	store  *store.Store
+	keys   *keys
+	lanes  *lanes
+	ledger ledger
+	facts  *factsKeeper
+
+	executables Executables
+	watcher     Watcher
+	scheduler   Scheduler
+	objects     Objects
+	settings    Settings
+	meter       Meter
+
+	renders, applies *semaphore.Weighted
+
+	global    *unit
+	modules   map[string]*moduleState // does not change after New
+	byOrder   []*moduleState          // by weight and name
+	published atomic.Pointer[Published]
+	converged atomic.Bool
+	leaving   leavers
+
+	configured configured
+	afterAll   afterAllState
+	work       context.Context // of effects: outlives Run's context by the shutdown grace
+}
+
+// configured is the newest reading of the ConfigMap.
+type configured struct {
+	mu  sync.Mutex
+	now settings.Settings
+}
+
+// New makes a Loop that has done nothing yet.
+func New(cfg Config) *Loop {
+	setDefaults(&cfg)
+	l := &Loop{
+		cfg: cfg, log: cfg.Logger, store: cfg.Store, keys: newKeys(),
+		executables: cfg.Ports.Executables, watcher: cfg.Ports.Watcher, scheduler: cfg.Ports.Scheduler,
+		objects: cfg.Ports.Objects, settings: cfg.Ports.Settings, meter: cfg.Ports.Meter,
+		renders: semaphore.NewWeighted(int64(cfg.ParallelRender)),
+		applies: semaphore.NewWeighted(int64(cfg.ParallelApply)),
+		global:  &unit{owner: hook.Global, dir: cfg.GlobalHooksDir},
+		modules: map[string]*moduleState{},
+	}
+	l.facts = newFactsKeeper(cfg.Ports.Facts, l.collectFacts, l.log)
+	l.ledger.init(cfg.OrderPatience, func(m string) { l.keys.add(m, becauseRetry) })
+	for _, d := range cfg.Modules.Modules {
+		st := newModuleState(d, cfg.Namespace)
+		if on, ok := cfg.Facts.Decisions[d.Name]; ok {
+			st.last = &on
+		}
+		l.modules[d.Name] = st
+		l.byOrder = append(l.byOrder, st)
+	}
+	return l
+}
+
+// Run converges until ctx ends, then shuts down in order: no new keys, running
+// hooks and Helm actions get the grace period, the rest is killed, facts are written.
+func (l *Loop) Run(ctx context.Context) error {
+	work, kill := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer kill(nil)
+	l.work = work
+	l.lanes = newLanes(ctx, work, runner{l}.batch)
+
+	keep, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopKeeping()
+	var background sync.WaitGroup
+	background.Go(func() { l.facts.run(keep) })
+
+	l.observeReleases(ctx)
+	l.applySettings(l.cfg.Settings, true)
+	l.keys.add(globalKey, becauseInputs)
+	background.Go(func() { purger{l}.run(ctx) })
+
+	var passes sync.WaitGroup
+	stopTaking := context.AfterFunc(ctx, l.keys.stop)
+	defer stopTaking()
+	for {
+		key, why, ok := l.keys.take()
+		if !ok {
+			break
+		}
+		passes.Go(func() {
+			defer l.keys.done(key)
+			l.process(work, key, why)
+		})
+	}
+
+	ended := make(chan struct{})
+	go func() {
+		passes.Wait()
+		l.lanes.wait()
+		close(ended)
+	}()
+	grace := time.NewTimer(l.cfg.ShutdownGrace)
+	defer grace.Stop()
+	select {
+	case <-ended:
+	case <-grace.C:
+		l.log.Warn("shutdown grace is over: hooks and Helm actions that still run are killed", "grace", l.cfg.ShutdownGrace)
+		kill(errShutdown)
+		<-ended
+	}
+	starter{l}.stop(l.global)
+	for _, st := range l.byOrder {
+		starter{l}.stop(st.unit)
+		st.stopStepTimer()
+	}
+	l.ledger.stop()
+	l.facts.flushAtEnd(context.WithoutCancel(ctx))
+	stopKeeping()
+	background.Wait()
+	return nil
+}
+
+var errShutdown = errors.New("the operator shuts down")
+
+// observeReleases reads which releases exist; it goes on trying while the API server is away.
+func (l *Loop) observeReleases(ctx context.Context) {
+	for try := 1; ; try++ {
+		rels, err := l.cfg.Ports.Installer.List(ctx)
+		if err == nil {
+			for _, r := range rels {
+				if st := l.modules[r.Name]; st != nil {
+					st.release = r
+				}
+			}
+			return
+		}
+		l.log.Error("cannot list releases; trying again", "error", err)
+		pause(ctx, laneBackoff(try), nil)
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// process runs the pass of one key and appoints its next try.
+func (l *Loop) process(ctx context.Context, key string, why reason) {
+	if key == globalKey {
+		globalPass{l}.process(ctx, why)
+		return
+	}
+	if st := l.modules[key]; st != nil {
+		newPass(l, st, why).process(ctx)
+	}
+}
+
+// changed wakes an owner after a commit outside of its pass.
+func (l *Loop) changed(o hook.Owner) {
+	if o.IsGlobal() {
+		l.keys.add(globalKey, becauseInputs)
+		return
+	}
+	l.keys.add(o.Module, becauseInputs)
+	l.wakeDependents(o.Module)
+}
+
+// ObjectsChanged is for the Tracker: the objects of a module's release moved.
+func (l *Loop) ObjectsChanged(module string, drifted bool) {
+	why := becauseHealth
+	if drifted {
+		why |= becauseDrift
+	}
+	l.keys.add(module, why)
+}
+
+// CapabilitiesChanged is for discovery: modules whose last render read the
+// cluster's capabilities are rendered again.
+func (l *Loop) CapabilitiesChanged() {
+	for _, st := range l.byOrder {
+		if st.rendersFromCluster() {
+			l.keys.add(st.desc.Name, becauseInputs)
+		}
+	}
+}
+
+// CRDsChanged is for discovery: a CRD was deleted or changed by somebody else.
+func (l *Loop) CRDsChanged() {
+	for _, st := range l.byOrder {
+		if len(st.desc.CRDs) > 0 {
+			st.forgetCRDs()
+		}
+	}
+	l.keys.add(globalKey, becauseInputs)
+}
+
+// Installed lists the releases of a namespace by module, for the purge and the enabling policy.
+func (l *Loop) anyRelease() bool {
+	for _, st := range l.byOrder {
+		if st.installedRelease().Exists() {
+			return true
+		}
+	}
+	return false
+}
+
+func (st *moduleState) installedRelease() installed.Release {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.release
+}

@@ -1,0 +1,282 @@
+package converge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/order"
+	"github.com/addon-operator/addon-operator/pkg/status"
+)
+
+// pass is one run of a module's key.
+type pass struct {
+	*Loop
+	st      *moduleState
+	why     reason
+	started time.Time
+	// g is the global revision that the whole pass sees.
+	g *Published
+	// wanted and revision are the ledger's at the beginning.
+	wanted   string
+	revision int
+	helm     time.Duration
+	action   string
+}
+
+// waiting ends a pass without failure: somebody will wake the module.
+type waiting struct {
+	reason, message string
+	// turn: the attempt has not begun, for modules of lower weight are first.
+	turn bool
+}
+
+func (w *waiting) Error() string { return w.message }
+
+// failure is an error with the reason that status shows.
+type failure struct {
+	reason string
+	err    error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func because(reason string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{reason, err}
+}
+
+// afterHelmRounds is how often a pass starts over because afterHelm changed values.
+const afterHelmRounds = 3
+
+func newPass(l *Loop, st *moduleState, why reason) *pass {
+	return &pass{Loop: l, st: st, why: why, started: time.Now(), g: l.published.Load()}
+}
+
+// process runs the pass and turns its outcome into status and the next try.
+func (p *pass) process(ctx context.Context) {
+	defer p.st.stopStepTimer()
+	switch {
+	case p.st.leaves():
+		p.finish(p.remove(ctx), p.st.on())
+	case p.why.has(full) && p.g != nil && p.st.on():
+		p.wanted, p.revision = p.ledger.seen(p.st.desc.Name)
+		err := p.attempt(ctx)
+		if ctx.Err() != nil {
+			return // the process ends; nothing was lost
+		}
+		p.settle(err)
+		p.finish(err, true)
+	case p.why.has(becauseDrift|becauseVerify) && p.st.on():
+		p.finishRepair(p.repair(ctx))
+	}
+	if ctx.Err() == nil {
+		p.report(p.st)
+	}
+}
+
+// attempt takes an enabled module to what is wanted.
+func (p *pass) attempt(ctx context.Context) error {
+	if blockers := p.ledger.begin(p.st.desc.Name, p.started); len(blockers) > 0 {
+		return &waiting{status.ReasonWaitingForModule, order.Describe(blockers), true}
+	}
+	p.st.edit(func(st *moduleState) { st.seen = p.g.Revision })
+	p.step("starting")
+	if err := p.ready(ctx); err != nil {
+		return err
+	}
+	if err := (starter{p.Loop}).start(ctx, p.st.unit, p.why, p.g, p.step); err != nil {
+		return because(status.ReasonHookFailed, err)
+	}
+	for range afterHelmRounds {
+		again, err := p.round(ctx)
+		if err != nil || !again {
+			return err
+		}
+	}
+	return nil
+}
+
+// ready sees to what must be there before the first hook: CRDs, and for a first
+// install the required modules.
+func (p *pass) ready(ctx context.Context) error {
+	if len(p.st.desc.CRDs) > 0 {
+		if err := p.crds(ctx); err != nil {
+			return because(status.ReasonCRDFailed, err)
+		}
+	}
+	if !p.st.installedRelease().Exists() {
+		return p.requirements()
+	}
+	return nil
+}
+
+// crds answers how the module's CRDs are, and applies them again when they failed or were changed.
+func (p *pass) crds(ctx context.Context) error {
+	p.st.mu.Lock()
+	crds := p.st.crds
+	p.st.mu.Unlock()
+	if crds.digest == p.st.desc.Digest && crds.err == nil {
+		return nil
+	}
+	p.step("applying CRDs")
+	p.ensureModuleCRDs(ctx, p.st)
+	p.st.mu.Lock()
+	defer p.st.mu.Unlock()
+	return p.st.crds.err
+}
+
+// requirements returns a wait while required modules are not Ready. The wait is
+// noted before it is evaluated, so that no wake-up is lost.
+func (p *pass) requirements() error {
+	if len(p.st.desc.Requires) == 0 {
+		return nil
+	}
+	p.st.edit(func(st *moduleState) { st.waits = true })
+	message, missing := order.Unmet(p.st.desc.Requires, p.other)
+	if message == "" {
+		p.st.edit(func(st *moduleState) { st.waits = false })
+		return nil
+	}
+	if missing {
+		return &waiting{reason: status.ReasonRequirement, message: message}
+	}
+	return &waiting{reason: status.ReasonWaitingForModule, message: message}
+}
+
+// other is a module as a requirement sees it.
+func (p *pass) other(name string) order.Other {
+	st := p.modules[name]
+	if st == nil {
+		return order.Other{}
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return order.Other{Exists: true, On: st.decision.On, Ready: st.ready, Version: st.desc.Version, Why: st.why}
+}
+
+// round is beforeHelm, Helm, afterHelm. It reports whether afterHelm changed values.
+func (p *pass) round(ctx context.Context) (again bool, err error) {
+	run := runner{p.Loop}
+	before, err := run.phase(ctx, p.st.unit, hook.BeforeHelm, p.why, p.g, p.step)
+	if err != nil {
+		return false, because(status.ReasonHookFailed, err)
+	}
+	if before.values {
+		if err := p.blown(); err != nil {
+			return false, err
+		}
+	}
+	if p.st.desc.HasChart {
+		if err := p.install(ctx); err != nil {
+			return false, err
+		}
+	}
+	after, err := run.phase(ctx, p.st.unit, hook.AfterHelm, p.why, p.g, p.step)
+	return after.values, because(status.ReasonHookFailed, err)
+}
+
+// blown counts a change that the module made itself and fails when that happens too often.
+func (p *pass) blown() error {
+	var blown bool
+	p.st.edit(func(st *moduleState) { blown = st.fuse.note(time.Now()) })
+	if !blown {
+		return nil
+	}
+	return &failure{status.ReasonOscillating, fmt.Errorf(
+		"hooks of %s changed its values more than %d times within a minute without a change from outside; "+
+			"look for a hook that writes something new at every run, such as the time", p.st.desc.Name, fuseLimit)}
+}
+
+// step shows what runs, when it has lasted.
+func (p *pass) step(what string) {
+	since := time.Now()
+	p.st.stopStepTimer()
+	p.st.edit(func(st *moduleState) {
+		st.timer = time.AfterFunc(stepShownAfter, func() {
+			st.edit(func(st *moduleState) {
+				st.attempt, st.reason = status.InProgress, status.ReasonRunning
+				st.message = fmt.Sprintf("%s since %s", what, since.UTC().Format(time.TimeOnly))
+			})
+			p.report(st)
+		})
+	})
+}
+
+const stepShownAfter = 2 * time.Second
+
+// settle tells the ledger that the attempt ended, unless the module still waits for its turn.
+func (p *pass) settle(err error) {
+	var w *waiting
+	if errors.As(err, &w) && w.turn {
+		return
+	}
+	p.ledger.end(p.st.desc.Name, p.wanted, p.revision, p.Loop.wanted(p.st, p.g))
+	p.wakeDependents(p.st.desc.Name)
+	if p.ledger.unsettled() == 0 {
+		p.keys.add(globalKey, becauseSettled)
+	}
+}
+
+// finish writes the outcome into the state and appoints the next try.
+func (p *pass) finish(err error, on bool) {
+	name := p.st.desc.Name
+	var w *waiting
+	switch {
+	case err == nil && !on:
+		p.keys.succeeded(name)
+		p.st.edit(func(st *moduleState) {
+			st.attempt, st.reason, st.message = status.NotYet, status.ReasonDisabled, ""
+			st.failing, st.nextTry = time.Time{}, time.Time{}
+		})
+	case err == nil:
+		p.keys.succeeded(name)
+		reason, message := status.ReasonUnchanged, "what is applied is what is wanted"
+		if p.action != "" {
+			reason, message = status.ReasonApplied, p.action
+			p.cfg.Ports.Reporter.Event(name, false, reason, message)
+		}
+		p.st.edit(func(st *moduleState) {
+			if st.attempt != status.Succeeded || p.action != "" {
+				st.reason, st.message = reason, message
+			}
+			st.attempt, st.failing, st.nextTry = status.Succeeded, time.Time{}, time.Time{}
+		})
+	case errors.As(err, &w):
+		p.st.edit(func(st *moduleState) {
+			st.attempt, st.reason, st.message, st.nextTry = status.Waits, w.reason, w.message, time.Time{}
+		})
+	default:
+		p.fail(err)
+	}
+	p.meter.ModuleRun(ModuleRun{Module: name, Activation: p.why.String(), Took: time.Since(p.started), Helm: p.helm,
+		Action: p.action, Failed: err != nil && w == nil})
+}
+
+func (p *pass) fail(err error) {
+	name, reason := p.st.desc.Name, status.ReasonApplyFailed
+	var f *failure
+	if errors.As(err, &f) {
+		reason = f.reason
+	}
+	now := time.Now()
+	next := now.Add(fuseWindow)
+	if reason == status.ReasonOscillating {
+		p.keys.after(name, fuseWindow, becauseRetry)
+	} else {
+		next = p.keys.retry(name, now)
+	}
+	p.log.Error("module failed", "module", name, "reason", reason, "error", err, "next try", next.Round(time.Second))
+	p.cfg.Ports.Reporter.Event(name, true, reason, err.Error())
+	p.st.edit(func(st *moduleState) {
+		if st.failing.IsZero() {
+			st.failing = now
+		}
+		st.attempt, st.reason, st.message, st.nextTry = status.Failed, reason, err.Error(), next
+	})
+}

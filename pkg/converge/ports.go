@@ -1,0 +1,123 @@
+package converge
+
+import (
+	"context"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/installed"
+	"github.com/addon-operator/addon-operator/pkg/module"
+	"github.com/addon-operator/addon-operator/pkg/object"
+	"github.com/addon-operator/addon-operator/pkg/settings"
+	"github.com/addon-operator/addon-operator/pkg/status"
+	"github.com/addon-operator/addon-operator/pkg/values"
+)
+
+// Executables runs the files of hooks directories.
+type Executables interface {
+	// Load asks every executable below dir for its configuration. It returns the hooks that
+	// answered even when others failed; the error names those.
+	Load(ctx context.Context, owner hook.Owner, dir string) ([]hook.Hook, error)
+	// Bind makes a hook callable.
+	Bind(h hook.Hook) hook.Func
+	// Enabled runs a module's enabled script (C-337).
+	Enabled(ctx context.Context, module, script string, values, config []byte) (on bool, reason string, err error)
+}
+
+// Watcher starts monitors of kubernetes bindings. Watch returns when the first
+// list is cached.
+type Watcher interface {
+	Watch(ctx context.Context, id hook.ID, b hook.Kubernetes, h hook.WatchHandler) (hook.Watch, error)
+}
+
+// Scheduler calls tick by a crontab until remove is called.
+type Scheduler interface {
+	Add(crontab string, tick func()) (remove func(), err error)
+}
+
+// Objects performs object operations of hooks, in order; all are attempted and the errors joined (C-206).
+type Objects interface {
+	Execute(ctx context.Context, ops []hook.Operation) error
+}
+
+// Installer acts on Helm releases. Calls for different modules may run at once.
+type Installer interface {
+	List(ctx context.Context) ([]installed.Release, error)
+	Observe(ctx context.Context, name string) (installed.Release, error)
+	InputDigest(m *module.Descriptor, namespace string, v values.Snapshot) (string, error)
+	Render(ctx context.Context, req installed.Request) (installed.Rendered, error)
+	Install(ctx context.Context, req installed.Request, r installed.Rendered) (installed.Result, error)
+	Upgrade(ctx context.Context, req installed.Request, r installed.Rendered) (installed.Result, error)
+	Recover(ctx context.Context, name string) error
+	Repair(ctx context.Context, name string, objs []object.Ref) (installed.Result, error)
+	Uninstall(ctx context.Context, name string) (installed.Result, error)
+	Objects(ctx context.Context, name string) ([]installed.Manifested, error)
+}
+
+// Tracker follows the objects of releases by watches. It wakes their module
+// through the callback it was made with.
+type Tracker interface {
+	// Hold says that an action on these objects begins; Track or Release ends it.
+	Hold(module string, objs []object.Ref)
+	Track(module string, objs []installed.Manifested)
+	Release(module string)
+	Forget(module string)
+	// AwaitGone follows objects that are being removed until none is left.
+	AwaitGone(module string, objs []object.Ref)
+	Health(module string) []object.Health
+	Drift(module string) []object.Drift
+}
+
+// Cluster prepares the ground for releases.
+type Cluster interface {
+	EnsureCRDs(ctx context.Context, crds []module.CRD, labels map[string]string) error
+	EnsureNamespace(ctx context.Context, name, podSecurity, instance string) error
+	RemoveNamespace(ctx context.Context, name, instance string) (removed bool, why string, err error)
+}
+
+// Settings writes config patches of hooks into the user's ConfigMap (C-327).
+type Settings interface {
+	Patch(ctx context.Context, section string, ops []values.Op) (settings.Settings, error)
+}
+
+// FactsKeeper keeps facts over restarts.
+type FactsKeeper interface {
+	SaveFacts(ctx context.Context, f settings.Facts) error
+}
+
+// Reporter shows people what happens. Calls return at once.
+type Reporter interface {
+	Report(m status.Module)
+	// Event tells of something that happened to a module, or to the whole when module is "".
+	Event(module string, warning bool, reason, message string)
+}
+
+// Meter counts and measures.
+type Meter interface {
+	// Samples publishes metrics of a hook (C-220); an error names a sample that cannot be.
+	Samples(id hook.ID, samples []hook.Sample) error
+	// Forget drops the metrics of an owner's hooks.
+	Forget(owner hook.Owner)
+	HookRun(r HookRun)
+	ModuleRun(r ModuleRun)
+}
+
+// HookRun is one finished run of a hook.
+type HookRun struct {
+	ID             hook.ID
+	Binding, Queue string
+	Activation     string
+	Usage          hook.Usage
+	Failed         bool
+	AllowFailure   bool
+}
+
+// ModuleRun is one finished pass of a module.
+type ModuleRun struct {
+	Module     string
+	Activation string
+	Took       time.Duration
+	Helm       time.Duration
+	Action     string
+	Failed     bool
+}

@@ -1,0 +1,74 @@
+package converge
+
+import (
+	"context"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/installed"
+)
+
+// purger uninstalls releases of modules that are in no directory any more, as
+// narrowly as can be (DESIGN 4): they bear our instance label and embedded
+// origin, every directory loaded and none is empty, the process has converged,
+// and a grace period has passed since an Event announced it.
+type purger struct {
+	*Loop
+}
+
+// purgeLook is how often the purger looks for orphans.
+const purgeLook = time.Minute
+
+// originLabel is the release label that says where a module came from.
+const (
+	originLabel    = "addon-operator.io/origin"
+	originEmbedded = "embedded"
+)
+
+func (p purger) run(ctx context.Context) {
+	tick := time.NewTicker(min(purgeLook, p.cfg.PurgeGrace))
+	defer tick.Stop()
+	announced := map[string]time.Time{}
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if p.converged.Load() && !p.cfg.Modules.Incomplete && len(p.byOrder) > 0 {
+			p.look(ctx, announced)
+		}
+	}
+}
+
+func (p purger) look(ctx context.Context, announced map[string]time.Time) {
+	rels, err := p.cfg.Ports.Installer.List(ctx)
+	if err != nil {
+		p.log.Warn("cannot list releases to purge", "error", err)
+		return
+	}
+	for _, rel := range rels {
+		if !p.orphan(rel) {
+			continue
+		}
+		since, known := announced[rel.Name]
+		switch {
+		case !known:
+			announced[rel.Name] = time.Now()
+			p.log.Warn("release of a module that is in no modules directory will be uninstalled", "release", rel.Name, "in", p.cfg.PurgeGrace)
+			p.cfg.Ports.Reporter.Event("", true, "Purge", "release "+rel.Name+" is of a module that is in no modules directory; it will be uninstalled in "+
+				p.cfg.PurgeGrace.String()+" unless the module is back")
+		case time.Since(since) >= p.cfg.PurgeGrace:
+			if _, err := p.cfg.Ports.Installer.Uninstall(ctx, rel.Name); err != nil {
+				p.log.Error("purge failed and is tried again", "release", rel.Name, "error", err)
+				continue
+			}
+			delete(announced, rel.Name)
+			p.log.Info("release purged", "release", rel.Name)
+		}
+	}
+}
+
+func (p purger) orphan(rel installed.Release) bool {
+	return rel.Instance == p.cfg.Instance && rel.Labels[originLabel] == originEmbedded &&
+		rel.Name != p.cfg.IgnoreRelease && p.modules[rel.Name] == nil && p.cfg.Modules.Broken[rel.Name] == nil
+}

@@ -1,0 +1,205 @@
+package converge
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/object"
+	"github.com/addon-operator/addon-operator/pkg/order"
+	"github.com/addon-operator/addon-operator/pkg/status"
+)
+
+// leavers are the modules that are being removed.
+type leavers struct {
+	mu sync.Mutex
+	in map[string]order.Leaving
+}
+
+// enter adds a module once and returns everyone who leaves.
+func (l *leavers) enter(me order.Leaving) (order.Leaving, []order.Leaving) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.in == nil {
+		l.in = map[string]order.Leaving{}
+	}
+	if have, ok := l.in[me.Name]; ok {
+		me = have
+	}
+	l.in[me.Name] = me
+	all := make([]order.Leaving, 0, len(l.in))
+	for _, o := range l.in {
+		all = append(all, o)
+	}
+	return me, all
+}
+
+// leave takes a module out and returns those that may have waited for it.
+func (l *leavers) leave(name string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.in, name)
+	out := make([]string, 0, len(l.in))
+	for other := range l.in {
+		out = append(out, other)
+	}
+	return out
+}
+
+// leaves says whether the pass has to remove the module: it is off and something
+// of it is there, or a removal that began has not ended.
+func (st *moduleState) leaves() bool {
+	loaded := st.unit.reached(stageLoaded)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.removing || st.gone {
+		return true
+	}
+	return st.decided && !st.decision.On && !st.decision.Held && (loaded || st.release.Exists())
+}
+
+// remove uninstalls a module (C-425): delete hooks, Helm, wait for the objects,
+// delete hooks, and everything of its unit.
+func (p *pass) remove(ctx context.Context) error {
+	p.st.edit(func(st *moduleState) { st.removing = true })
+	if err := p.awaitLeave(); err != nil {
+		return err
+	}
+	p.step("removing")
+	if err := p.uninstall(ctx); err != nil {
+		return err
+	}
+	if left := remaining(p.cfg.Ports.Tracker.Health(p.st.desc.Name)); left != "" {
+		return &waiting{reason: status.ReasonUninstalling, message: "waiting until these objects are gone: " + left}
+	}
+	if _, err := (runner{p.Loop}).phase(ctx, p.st.unit, hook.AfterDeleteHelm, p.why, p.g, p.step); err != nil {
+		return because(status.ReasonHookFailed, err)
+	}
+	return p.forget(ctx)
+}
+
+// awaitLeave waits for modules that require this one and for higher weights that go too.
+func (p *pass) awaitLeave() error {
+	d := p.st.desc
+	me := order.Leaving{Name: d.Name, Weight: d.Weight, Since: time.Now()}
+	for _, r := range d.Requires {
+		me.Requires = append(me.Requires, r.Module)
+	}
+	me, all := p.leaving.enter(me)
+	held := order.HeldBy(me, all, time.Now(), p.patience())
+	if len(held) == 0 {
+		return nil
+	}
+	p.keys.after(d.Name, p.patience(), becauseRetry)
+	return &waiting{reason: status.ReasonUninstalling, message: "waiting until these modules are removed: " + strings.Join(held, ", ")}
+}
+
+func (p *pass) patience() time.Duration { return max(0, p.cfg.OrderPatience) }
+
+// uninstall runs beforeDeleteHelm and Helm, once.
+func (p *pass) uninstall(ctx context.Context) error {
+	name := p.st.desc.Name
+	p.st.mu.Lock()
+	gone, exists := p.st.gone, p.st.release.Exists()
+	p.st.mu.Unlock()
+	if gone {
+		return nil
+	}
+	if !p.st.unit.reached(stageLoaded) { // disabled while the operator was away (B-09)
+		if err := (starter{p.Loop}).load(ctx, p.st.unit); err != nil {
+			return because(status.ReasonHookFailed, err)
+		}
+	}
+	if exists {
+		if _, err := (runner{p.Loop}).phase(ctx, p.st.unit, hook.BeforeDeleteHelm, p.why, p.g, p.step); err != nil {
+			return because(status.ReasonHookFailed, err)
+		}
+		objs, err := p.cfg.Ports.Installer.Objects(ctx, name)
+		if err != nil {
+			return because(status.ReasonUninstallFailed, err)
+		}
+		p.cfg.Ports.Tracker.Forget(name) // its objects go on purpose
+		result, err := p.cfg.Ports.Installer.Uninstall(ctx, name)
+		if err != nil {
+			return because(status.ReasonUninstallFailed, err)
+		}
+		p.awaitGone(objs, result)
+	}
+	p.st.edit(func(st *moduleState) {
+		st.gone, st.tracked = true, false
+		st.release, st.inputDigest = installedNothing, ""
+	})
+	p.log.Info("release uninstalled", "module", name)
+	return nil
+}
+
+// forget drops everything of a removed module: hooks, monitors, facts, metrics, and its
+// namespace when it is ours and empty.
+func (p *pass) forget(ctx context.Context) error {
+	name := p.st.desc.Name
+	starter{p.Loop}.stop(p.st.unit)
+	if err := p.store.Drop(p.st.unit.owner); err != nil {
+		return err
+	}
+	p.facts.touch()
+	p.meter.Forget(p.st.unit.owner)
+	p.cfg.Ports.Tracker.Forget(name)
+	p.removeNamespace(ctx)
+	p.st.edit(func(st *moduleState) {
+		st.removing, st.gone, st.ready = false, false, false
+		st.healthReason, st.healthMessage, st.repairs = "", "", nil
+		st.crds = crdState{}
+	})
+	p.cfg.Ports.Reporter.Event(name, false, "Uninstalled", "the module is off and its release is removed")
+	for _, other := range p.leaving.leave(name) {
+		p.keys.add(other, becauseRetry)
+	}
+	if p.st.on() { // enabled again meanwhile
+		p.ledger.forget(name)
+		p.refresh(p.st)
+	}
+	return nil
+}
+
+func (p *pass) removeNamespace(ctx context.Context) {
+	ns := p.st.namespace
+	if ns == p.cfg.Namespace {
+		return
+	}
+	for _, other := range p.byOrder {
+		if other != p.st && other.namespace == ns && (other.on() || other.installedRelease().Exists()) {
+			return
+		}
+	}
+	removed, why, err := p.cfg.Ports.Cluster.RemoveNamespace(ctx, ns, p.cfg.Instance)
+	switch {
+	case err != nil:
+		p.log.Warn("namespace cannot be removed", "module", p.st.desc.Name, "namespace", ns, "error", err)
+	case removed:
+		p.log.Info("namespace removed", "module", p.st.desc.Name, "namespace", ns)
+	default:
+		p.log.Info("namespace stays", "module", p.st.desc.Name, "namespace", ns, "why", why)
+	}
+}
+
+// remaining names objects that are still there, finalizers included.
+func remaining(objs []object.Health) string {
+	var out []string
+	for _, o := range objs {
+		if o.State == object.Missing {
+			continue
+		}
+		line := o.String()
+		if o.Message != "" {
+			line += " (" + o.Message + ")"
+		}
+		out = append(out, line)
+	}
+	if len(out) > 5 {
+		out = append(out[:5], fmt.Sprintf("and %d more", len(out)-5))
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,146 @@
+package converge
+
+import (
+	"sync"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/enable"
+	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/installed"
+	"github.com/addon-operator/addon-operator/pkg/module"
+	"github.com/addon-operator/addon-operator/pkg/object"
+	"github.com/addon-operator/addon-operator/pkg/status"
+)
+
+// moduleState is what a Loop knows of one module. Its key's pass writes most of
+// it; others read it for status and for the conditions of other modules.
+type moduleState struct {
+	desc      *module.Descriptor
+	namespace string
+	unit      *unit
+
+	mu            sync.Mutex // guards the rest
+	decision      enable.Decision
+	decided       bool  // a global pass of this process has decided
+	last          *bool // the decision before, maybe of an earlier process
+	configProblem string
+	crds          crdState
+
+	attempt status.Attempt
+	reason  string
+	message string
+	failing time.Time // since when attempts fail in a row
+	nextTry time.Time
+	seen    int64 // revision of the global values that the last attempt saw
+
+	release     installed.Release
+	inputDigest string // of inputs that the release is known to fit; "" if not known
+	fromCluster bool   // the last render read capabilities or objects of the cluster
+	tracked     bool   // the tracker follows its objects
+	removing    bool   // an uninstall is under way
+	gone        bool   // Helm has uninstalled; objects may be left
+
+	waits bool // an attempt waits for another module to be Ready
+	ready bool
+	why   string // why it is not ready
+	// healthReason and healthMessage say why a repair did not help; empty when there is nothing to say.
+	healthReason, healthMessage string
+	repairs                     repairs
+	fuse                        fuse
+	timer                       *time.Timer // shows a step that lasts
+}
+
+// crdState is how far a module's CRDs are.
+type crdState struct {
+	digest string // of the descriptor whose CRDs were applied
+	err    error
+}
+
+func newModuleState(d *module.Descriptor, operatorNamespace string) *moduleState {
+	ns := d.Namespace
+	if ns == "" {
+		ns = operatorNamespace
+	}
+	return &moduleState{desc: d, namespace: ns, unit: &unit{owner: hook.Owner{Module: d.Name}, dir: d.HooksDir}}
+}
+
+func (st *moduleState) on() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.decision.On
+}
+
+func (st *moduleState) rendersFromCluster() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.decision.On && st.fromCluster
+}
+
+func (st *moduleState) forgetCRDs() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.crds.digest = ""
+}
+
+func (st *moduleState) stopStepTimer() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.timer != nil {
+		st.timer.Stop()
+		st.timer = nil
+	}
+}
+
+// edit changes the state under its lock.
+func (st *moduleState) edit(f func(*moduleState)) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	f(st)
+}
+
+// repairs remembers when objects were repaired, to notice a contest.
+type repairs map[object.Ref][]time.Time
+
+const (
+	contestWindow = 10 * time.Minute
+	contestLimit  = 3
+)
+
+// note records a repair of an object that others keep changing and reports
+// whether it is contested.
+func (r *repairs) note(ref object.Ref, now time.Time) bool {
+	if *r == nil {
+		*r = repairs{}
+	}
+	recent := recentTimes((*r)[ref], now, contestWindow)
+	(*r)[ref] = append(recent, now)
+	return len((*r)[ref]) > contestLimit
+}
+
+func recentTimes(times []time.Time, now time.Time, window time.Duration) []time.Time {
+	var out []time.Time
+	for _, t := range times {
+		if now.Sub(t) < window {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// fuse notices a key that changes something again and again although nothing
+// came from outside.
+type fuse struct{ times []time.Time }
+
+const (
+	fuseWindow = time.Minute
+	fuseLimit  = 20
+)
+
+// reset is for a change that came from outside.
+func (f *fuse) reset() { f.times = nil }
+
+// note counts a change by the key itself and reports whether that is too often.
+func (f *fuse) note(now time.Time) bool {
+	f.times = append(recentTimes(f.times, now, fuseWindow), now)
+	return len(f.times) > fuseLimit
+}

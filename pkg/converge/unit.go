@@ -1,0 +1,181 @@
+package converge
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/hook"
+)
+
+// unit is the running side of one owner: its hooks, monitors and schedules.
+type unit struct {
+	owner hook.Owner
+	// dir is the hooks directory, "" without one.
+	dir string
+	// phases is held by the hook phases of the owner's pass and by runs of its
+	// main lane: they exclude each other.
+	phases sync.Mutex
+
+	mu      sync.Mutex // guards the rest
+	hooks   []*boundHook
+	stage   stage
+	waiting int   // waited Synchronizations that have not succeeded
+	syncErr error // of the newest failed one
+	synced  chan struct{}
+	removes []func() // of schedules
+}
+
+// stage is how far an owner's start has come; each is done once per enablement.
+type stage int
+
+const (
+	stageNew stage = iota
+	stageLoaded
+	stageOnStartup
+	stageWatching
+	stageSynced
+	stageStarted
+)
+
+// boundHook is a hook of a running unit.
+type boundHook struct {
+	hook.Hook
+	run hook.Func
+	// one is held while the hook runs: a hook never overlaps itself.
+	one sync.Mutex
+
+	mu       sync.Mutex // guards the rest
+	monitors map[string]*monitor
+	// due are start bindings that have not succeeded; when the last one does, the
+	// hook's provisional facts end. Nil after that.
+	due    map[string]bool
+	tokens bucket
+}
+
+// monitor is a kubernetes binding being watched.
+type monitor struct {
+	binding hook.Kubernetes
+	watch   hook.Watch
+}
+
+func newBoundHook(h hook.Hook, run hook.Func) *boundHook {
+	b := &boundHook{Hook: h, run: run, monitors: map[string]*monitor{}, due: startBindings(h.Spec)}
+	b.tokens = bucket{every: h.Spec.MinInterval, burst: max(1, h.Spec.Burst)}
+	return b
+}
+
+// startBindings are the bindings that run at the start of an enablement. A hook
+// with none of them settles at its first success, whatever it is.
+func startBindings(s hook.Spec) map[string]bool {
+	due := map[string]bool{}
+	for _, b := range []hook.Binding{hook.OnStartup, hook.BeforeAll, hook.BeforeHelm} {
+		if _, ok := s.Orders[b]; ok {
+			due[string(b)] = true
+		}
+	}
+	for _, k := range s.Kubernetes {
+		if k.OnSynchronization {
+			due[syncKey(k.Name)] = true
+		}
+	}
+	return due
+}
+
+func syncKey(binding string) string { return "synchronization/" + binding }
+
+// succeededAt notes the success of bindings and reports whether the hook's
+// provisional facts end with it.
+func (b *boundHook) succeededAt(bindings ...string) (settled bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.due == nil {
+		return false
+	}
+	for _, name := range bindings {
+		delete(b.due, name)
+	}
+	if len(b.due) > 0 {
+		return false
+	}
+	b.due = nil
+	return true
+}
+
+// watch is the monitor of a binding, or nil. Of several bindings of one name the first counts (C-133).
+func (b *boundHook) monitor(binding string) *monitor {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.monitors[binding]
+}
+
+// bucket is a token bucket (C-188); the zero value never waits.
+type bucket struct {
+	every  time.Duration
+	burst  int
+	tokens float64
+	last   time.Time
+}
+
+// next takes a token and says how long to wait for it.
+func (k *bucket) next(now time.Time) time.Duration {
+	if k.every <= 0 {
+		return 0
+	}
+	if k.last.IsZero() {
+		k.tokens = float64(k.burst)
+	} else {
+		k.tokens = min(float64(k.burst), k.tokens+float64(now.Sub(k.last))/float64(k.every))
+	}
+	k.last = now
+	k.tokens--
+	if k.tokens >= 0 {
+		return 0
+	}
+	return time.Duration(-k.tokens * float64(k.every))
+}
+
+// waitForRate keeps the hook's execution rate; Synchronizations are not limited. It reports
+// false when ctx ended first.
+func (b *boundHook) waitForRate(ctx context.Context, head *task) bool {
+	if head.sync != nil {
+		return true
+	}
+	b.mu.Lock()
+	d := b.tokens.next(time.Now())
+	b.mu.Unlock()
+	if d > 0 {
+		pause(ctx, d, nil)
+	}
+	return ctx.Err() == nil
+}
+
+// by returns the unit's hooks that declare a binding, by order and name (C-081).
+func (u *unit) by(binding hook.Binding) []*boundHook {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var out []*boundHook
+	for _, h := range u.hooks {
+		if _, ok := h.Spec.Orders[binding]; ok {
+			out = append(out, h)
+		}
+	}
+	slices.SortFunc(out, func(a, b *boundHook) int {
+		return cmp.Or(cmp.Compare(a.Spec.Orders[binding], b.Spec.Orders[binding]), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+func (u *unit) reached(s stage) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.stage >= s
+}
+
+func (u *unit) reach(s stage) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.stage = s
+}

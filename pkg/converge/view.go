@@ -1,0 +1,119 @@
+package converge
+
+import (
+	"slices"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/installed"
+	"github.com/addon-operator/addon-operator/pkg/object"
+	"github.com/addon-operator/addon-operator/pkg/status"
+)
+
+var installedNothing = installed.Release{}
+
+// awaitGone follows the objects of an uninstalled release until they are gone;
+// what Helm keeps and what does not belong to readiness is not waited for.
+func (p *pass) awaitGone(objs []installed.Manifested, result installed.Result) {
+	var refs []object.Ref
+	for _, o := range objs {
+		if !o.Ignored && !slices.Contains(result.Kept, o.Ref) {
+			refs = append(refs, o.Ref)
+		}
+	}
+	p.cfg.Ports.Tracker.AwaitGone(p.st.desc.Name, refs)
+	if len(result.Kept) > 0 {
+		p.cfg.Ports.Reporter.Event(p.st.desc.Name, false, "ObjectsKept", "the uninstall left these objects in place: "+join(result.Kept))
+	}
+}
+
+func join(refs []object.Ref) string {
+	text := ""
+	for i, r := range refs {
+		if i > 0 {
+			text += ", "
+		}
+		text += r.String()
+	}
+	return text
+}
+
+// report derives the module's status, hands it to the reporter, and wakes
+// modules that waited for this one to be Ready.
+func (l *Loop) report(st *moduleState) {
+	m := l.summarize(st)
+	ready, why := false, ""
+	for _, c := range m.Conditions {
+		if c.Type == status.Ready {
+			ready, why = c.Status, c.Reason+": "+c.Message
+		}
+	}
+	turned := false
+	st.edit(func(st *moduleState) {
+		turned = ready && !st.ready
+		st.ready, st.why = ready, why
+	})
+	l.cfg.Ports.Reporter.Report(m)
+	if turned {
+		l.wakeWaiting(st.desc.Name)
+	}
+}
+
+// wakeWaiting adds the modules whose attempt waits for the given one.
+func (l *Loop) wakeWaiting(name string) {
+	for _, other := range l.byOrder {
+		if !dependsOn(other.desc, name) {
+			continue
+		}
+		waits := false
+		other.edit(func(st *moduleState) { waits, st.waits = st.waits, false })
+		if waits {
+			l.keys.add(other.desc.Name, becauseRetry)
+		}
+	}
+}
+
+func (l *Loop) summarize(st *moduleState) status.Module {
+	var objs []object.Health
+	st.mu.Lock()
+	tracked := st.tracked
+	st.mu.Unlock()
+	if tracked {
+		objs = l.cfg.Ports.Tracker.Health(st.desc.Name)
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	f := status.Facts{
+		Name: st.desc.Name, Weight: st.desc.Weight, Version: st.desc.Version, Namespace: st.namespace,
+		On: st.decision.On, Why: st.decision.Why, ConfigProblem: st.configProblem,
+		Attempt: st.attempt, Reason: st.reason, Message: st.message,
+		FailingSince: st.failing, StalledAfter: l.cfg.StalledAfter, Now: time.Now(), NextTry: st.nextTry,
+		Installed: st.release.Exists(), Uninstalling: st.removing, Revision: st.release.Revision, Global: st.seen,
+		HasChart: st.desc.HasChart, Objects: objs,
+		HealthReason: st.healthReason, HealthMessage: st.healthMessage,
+	}
+	if st.decision.Err != nil {
+		f.DecisionReason, f.DecisionMessage = status.ReasonScriptFailed, st.decision.Why+": "+st.decision.Err.Error()
+	}
+	return status.Summarize(f)
+}
+
+// Status is the newest status of every module, by weight and name.
+func (l *Loop) Status() []status.Module {
+	out := make([]status.Module, len(l.byOrder))
+	for i, st := range l.byOrder {
+		out[i] = l.summarize(st)
+	}
+	return out
+}
+
+// Progress says how far convergence is: published, converged for the first time,
+// and how many modules are unsettled (C-492, C-493).
+func (l *Loop) Progress() (published, converged bool, unsettled int) {
+	return l.published.Load() != nil, l.converged.Load(), l.ledger.unsettled()
+}
+
+// Published is the newest revision of the global values, nil before the first.
+func (l *Loop) Published() *Published { return l.published.Load() }
+
+// Queues is the number of waiting tasks by lane.
+func (l *Loop) Queues() map[string]int { return l.lanes.length() }

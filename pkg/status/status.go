@@ -1,0 +1,268 @@
+// Package status turns what is known of a module into the conditions, the phase
+// and the one-line reason that users see. Ready is derived here from the other
+// conditions and set nowhere else.
+package status
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/object"
+)
+
+// Condition types of a Module resource. Each is a sentence when True.
+const (
+	// Enabled: the module is on.
+	Enabled = "Enabled"
+	// ConfigValid: every key of the ConfigMap that concerns the module is in force as written.
+	ConfigValid = "ConfigValid"
+	// Reconciled: the last attempt ran all hooks and applied what was wanted.
+	Reconciled = "Reconciled"
+	// Healthy: every object of the release is current.
+	Healthy = "Healthy"
+	// Ready: all of the above.
+	Ready = "Ready"
+	// Stalled: attempts have failed for a long time.
+	Stalled = "Stalled"
+)
+
+// Phase is the word of the PHASE column.
+type Phase string
+
+const (
+	// Disabled: the module is off and nothing of it is installed.
+	Disabled Phase = "Disabled"
+	// Pending: the module is on and its first attempt has not begun.
+	Pending Phase = "Pending"
+	// Waiting: the attempt waits for another module or a global hook.
+	Waiting Phase = "Waiting"
+	// Running: hooks run or Helm is at work.
+	Running Phase = "Running"
+	// Verifying: applied; its objects are not all current yet.
+	Verifying Phase = "Verifying"
+	// Deployed: applied and healthy.
+	Deployed Phase = "Deployed"
+	// Failing: the last attempt failed and will be tried again.
+	Failing Phase = "Failing"
+	// Uninstalling: the release is being removed.
+	Uninstalling Phase = "Uninstalling"
+)
+
+// Reasons of conditions.
+const (
+	ReasonReady             = "Ready"
+	ReasonApplied           = "Applied"
+	ReasonUnchanged         = "Unchanged"
+	ReasonPending           = "Pending"
+	ReasonRunning           = "Running"
+	ReasonDisabled          = "Disabled"
+	ReasonHookFailed        = "HookFailed"
+	ReasonScriptFailed      = "EnabledScriptFailed"
+	ReasonValuesInvalid     = "ValuesInvalid"
+	ReasonConfigInvalid     = "ConfigInvalid"
+	ReasonConfigMissing     = "ConfigMissing"
+	ReasonCRDFailed         = "CRDFailed"
+	ReasonRenderFailed      = "RenderFailed"
+	ReasonApplyFailed       = "ApplyFailed"
+	ReasonUninstallFailed   = "UninstallFailed"
+	ReasonRequirement       = "RequirementMissing"
+	ReasonWaitingForModule  = "WaitingForModule"
+	ReasonWaitingForGlobal  = "WaitingForGlobalHook"
+	ReasonWaitingForObjects = "WaitingForObjects"
+	ReasonObjectFailed      = "ObjectFailed"
+	ReasonContested         = "Contested"
+	ReasonOscillating       = "Oscillating"
+	ReasonUninstalling      = "Uninstalling"
+	ReasonModuleMissing     = "ModuleMissing"
+	ReasonCurrent           = "Current"
+)
+
+// Condition is one condition; the API's lastTransitionTime is the reporter's business.
+type Condition struct {
+	Type    string
+	Status  bool
+	Reason  string
+	Message string
+}
+
+// Module is the whole status of one module, ready to be reported.
+type Module struct {
+	Name       string
+	Weight     int
+	Enabled    bool
+	Version    string
+	Namespace  string
+	Phase      Phase
+	Reason     string
+	Revision   int   // of the Helm release; 0 without one
+	Global     int64 // revision of the global values that the last attempt saw
+	Conditions []Condition
+	NextTry    time.Time // zero when nothing is scheduled
+}
+
+// Attempt is how far the newest attempt has come.
+type Attempt string
+
+const (
+	NotYet     Attempt = ""
+	InProgress Attempt = "InProgress"
+	Waits      Attempt = "Waits"
+	Succeeded  Attempt = "Succeeded"
+	Failed     Attempt = "Failed"
+)
+
+// Facts is everything Summarize needs.
+type Facts struct {
+	Name      string
+	Weight    int
+	Version   string
+	Namespace string
+	// On is the decision, By who made it, Why its sentence.
+	On  bool
+	Why string
+	// DecisionReason is set when the decision itself has a problem, such as EnabledScriptFailed.
+	DecisionReason  string
+	DecisionMessage string
+	// ConfigProblem is what is wrong with the module's part of the ConfigMap.
+	ConfigProblem string
+	Attempt       Attempt
+	// Reason and Message explain the attempt: what runs, what it waits for, why it failed.
+	Reason  string
+	Message string
+	// FailingSince is when the unbroken row of failures began.
+	FailingSince time.Time
+	StalledAfter time.Duration
+	Now          time.Time
+	NextTry      time.Time
+	Installed    bool
+	Uninstalling bool
+	Revision     int
+	Global       int64
+	HasChart     bool
+	Objects      []object.Health
+	// HealthReason and HealthMessage override the health of objects, such as Contested.
+	HealthReason  string
+	HealthMessage string
+}
+
+// Summarize derives conditions, phase and reason.
+func Summarize(f Facts) Module {
+	m := Module{Name: f.Name, Weight: f.Weight, Enabled: f.On, Version: f.Version, Namespace: f.Namespace,
+		Revision: f.Revision, Global: f.Global, NextTry: f.NextTry}
+	conds := []Condition{enabled(f), configValid(f), reconciled(f), healthy(f)}
+	ready := Condition{Type: Ready, Status: true, Reason: ReasonReady, Message: "everything is applied and healthy"}
+	for _, c := range conds {
+		if !c.Status {
+			ready = Condition{Type: Ready, Reason: c.Reason, Message: c.Message}
+			break
+		}
+	}
+	m.Conditions = append(conds, ready, stalled(f))
+	m.Phase = phase(f, ready.Status)
+	m.Reason = ready.Reason
+	return m
+}
+
+func enabled(f Facts) Condition {
+	c := Condition{Type: Enabled, Status: f.On, Reason: "On", Message: f.Why}
+	if !f.On {
+		c.Reason = ReasonDisabled
+	}
+	if f.Uninstalling {
+		c.Status, c.Reason, c.Message = false, ReasonUninstalling, f.Message
+	}
+	if f.DecisionReason != "" {
+		c.Status, c.Reason, c.Message = false, f.DecisionReason, f.DecisionMessage
+	}
+	return c
+}
+
+func configValid(f Facts) Condition {
+	if f.ConfigProblem != "" {
+		return Condition{Type: ConfigValid, Reason: ReasonConfigInvalid, Message: f.ConfigProblem}
+	}
+	return Condition{Type: ConfigValid, Status: true, Reason: "Valid", Message: "the module's settings are in force"}
+}
+
+func reconciled(f Facts) Condition {
+	c := Condition{Type: Reconciled, Status: f.Attempt == Succeeded, Reason: f.Reason, Message: f.Message}
+	if f.Attempt == NotYet && c.Reason == "" {
+		c.Reason, c.Message = ReasonPending, "the first attempt has not begun"
+	}
+	if f.Attempt == Failed && !f.NextTry.IsZero() {
+		c.Message = fmt.Sprintf("%s (next try at %s)", c.Message, f.NextTry.UTC().Format(time.TimeOnly))
+	}
+	return c
+}
+
+func healthy(f Facts) Condition {
+	c := Condition{Type: Healthy, Status: true, Reason: ReasonCurrent, Message: "all objects are current"}
+	var waiting, failed []string
+	for _, o := range f.Objects {
+		line := o.String()
+		if o.Message != "" {
+			line += ": " + o.Message
+		}
+		switch o.State {
+		case object.Current:
+		case object.Failed:
+			failed = append(failed, line)
+		default:
+			if o.Message == "" {
+				line += ": " + string(o.State)
+			}
+			waiting = append(waiting, line)
+		}
+	}
+	switch {
+	case f.HealthReason != "":
+		c = Condition{Type: Healthy, Reason: f.HealthReason, Message: f.HealthMessage}
+	case len(failed) > 0:
+		c = Condition{Type: Healthy, Reason: ReasonObjectFailed, Message: list(failed)}
+	case len(waiting) > 0:
+		c = Condition{Type: Healthy, Reason: ReasonWaitingForObjects, Message: list(waiting)}
+	case f.HasChart && !f.Installed:
+		c = Condition{Type: Healthy, Reason: "NotInstalled", Message: "there is no release yet"}
+	case len(f.Objects) > 0:
+		c.Message = fmt.Sprintf("all %d objects are current", len(f.Objects))
+	}
+	return c
+}
+
+func stalled(f Facts) Condition {
+	c := Condition{Type: Stalled, Reason: "Progressing", Message: "no long row of failures"}
+	if !f.FailingSince.IsZero() && f.StalledAfter > 0 && f.Now.Sub(f.FailingSince) >= f.StalledAfter {
+		c.Status, c.Reason = true, f.Reason
+		c.Message = fmt.Sprintf("failing since %s: %s", f.FailingSince.UTC().Format(time.RFC3339), f.Message)
+	}
+	return c
+}
+
+func list(lines []string) string {
+	const most = 3
+	if len(lines) > most {
+		return fmt.Sprintf("%s; and %d more", strings.Join(lines[:most], "; "), len(lines)-most)
+	}
+	return strings.Join(lines, "; ")
+}
+
+func phase(f Facts, ready bool) Phase {
+	switch {
+	case f.Uninstalling:
+		return Uninstalling
+	case !f.On && !f.Installed:
+		return Disabled
+	case f.Attempt == Failed:
+		return Failing
+	case f.Attempt == Waits:
+		return Waiting
+	case f.Attempt == InProgress:
+		return Running
+	case f.Attempt == NotYet:
+		return Pending
+	case ready:
+		return Deployed
+	}
+	return Verifying
+}

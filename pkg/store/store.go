@@ -1,0 +1,353 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/module"
+	"github.com/addon-operator/addon-operator/pkg/schema"
+	"github.com/addon-operator/addon-operator/pkg/settings"
+	"github.com/addon-operator/addon-operator/pkg/values"
+)
+
+// Store holds all sections. Its methods may be called from any goroutine.
+type Store struct {
+	sections map[string]*cell // by section key; the map itself does not change
+	seq      atomic.Int64
+
+	mu    sync.Mutex // guards flags
+	flags map[string]flag
+}
+
+type flag struct {
+	settings.Flag
+	provisional bool
+}
+
+type cell struct {
+	mu  sync.Mutex // one writer at a time
+	now atomic.Pointer[Section]
+}
+
+// Section is one published version of a section's values.
+type Section struct {
+	Owner hook.Owner
+	// Version grows by one with every change of Values or ConfigValues.
+	Version int64
+	// ConfigValues is what the ConfigMap and its Secret hold, nothing else (C-300).
+	// HasConfig is false when they hold nothing; hooks then see null (C-106).
+	ConfigValues values.Snapshot
+	HasConfig    bool
+	// Values is the effective section (C-298).
+	Values values.Snapshot
+
+	key     string
+	schemas schema.Set
+	static  values.Map
+	sets    map[string]set // by hook name
+}
+
+type set struct {
+	digest      string
+	ops         []values.Stamped
+	fresh       []values.Stamped // what was written in this process, while provisional
+	provisional bool
+}
+
+// New makes a store for the modules of set, with provisional facts.
+func New(mods *module.Set, facts settings.Facts) (*Store, error) {
+	s := &Store{sections: map[string]*cell{}, flags: map[string]flag{}}
+	s.seq.Store(facts.Seq)
+	for key, f := range facts.Flags {
+		s.flags[key] = flag{Flag: f, provisional: true}
+	}
+	add := func(owner hook.Owner, static values.Map, schemas schema.Set) error {
+		sec := &Section{Owner: owner, key: owner.Section(), static: static, schemas: schemas, sets: map[string]set{}}
+		for name, f := range facts.Sets[owner.String()] {
+			sec.sets[name] = set{digest: f.HookDigest, ops: f.Ops, provisional: true}
+		}
+		if err := sec.rebuild(nil); err != nil {
+			return fmt.Errorf("static values of %s: %w", owner, err)
+		}
+		c := &cell{}
+		c.now.Store(sec)
+		s.sections[sec.key] = c
+		return nil
+	}
+	errs := []error{add(hook.Global, mods.GlobalStatic, mods.GlobalSchema)}
+	for _, m := range mods.Modules {
+		errs = append(errs, add(hook.Owner{Module: m.Name}, m.Static, m.Schemas))
+	}
+	return s, errors.Join(errs...)
+}
+
+// Section returns the newest version of an owner's section, or nil for an unknown module.
+func (s *Store) Section(o hook.Owner) *Section {
+	c := s.sections[o.Section()]
+	if c == nil {
+		return nil
+	}
+	return c.now.Load()
+}
+
+// rebuild computes the effective values from config and the section's other layers.
+func (sec *Section) rebuild(config values.Map) error {
+	base := sec.schemas.Config.Default(sec.static)
+	merged := sec.schemas.Values.Default(values.Merge(base, config))
+	sets := make([][]values.Stamped, 0, len(sec.sets))
+	for _, name := range slices.Sorted(maps.Keys(sec.sets)) {
+		sets = append(sets, sec.sets[name].ops)
+	}
+	folded, _ := values.Fold(values.Map{sec.key: merged}, sets...)[sec.key].(values.Map)
+	if sec.Owner.IsGlobal() {
+		folded = override(folded)
+	}
+	effective, err := values.New(folded)
+	if err != nil {
+		return err
+	}
+	own, err := values.New(config)
+	if err != nil {
+		return err
+	}
+	sec.Values, sec.ConfigValues, sec.HasConfig = effective, own, config != nil
+	return nil
+}
+
+// override lays global.discoveryOverride, the user's last word on a wrong fact, over global.discovery.
+func override(global values.Map) values.Map {
+	over, ok := global["discoveryOverride"].(values.Map)
+	if !ok || len(over) == 0 {
+		return global
+	}
+	found, _ := global["discovery"].(values.Map)
+	out := maps.Clone(global)
+	out["discovery"] = values.Merge(found, over)
+	return out
+}
+
+func (sec *Section) config() values.Map {
+	if !sec.HasConfig {
+		return nil
+	}
+	return sec.ConfigValues.Clone()
+}
+
+// change publishes what edit makes of a copy of the newest section. It reports
+// whether the effective values moved.
+func (c *cell) change(edit func(next *Section) error) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.now.Load()
+	next := *old
+	next.sets = maps.Clone(old.sets)
+	if err := edit(&next); err != nil {
+		return false, err
+	}
+	changed := next.Values.Digest() != old.Values.Digest()
+	if changed || next.ConfigValues.Digest() != old.ConfigValues.Digest() {
+		next.Version++
+	}
+	c.now.Store(&next)
+	return changed, nil
+}
+
+// SetConfig puts the ConfigMap's section in force, nil when the ConfigMap has
+// none. A section that its schema refuses changes nothing; the error lists every
+// violation (C-316a).
+func (s *Store) SetConfig(o hook.Owner, config values.Map) (changed bool, err error) {
+	c := s.sections[o.Section()]
+	if c == nil {
+		return false, fmt.Errorf("module %s is in no modules directory", o)
+	}
+	return c.change(func(next *Section) error {
+		if len(config) > 0 {
+			if err := next.schemas.Config.Validate(next.schemas.Config.Default(config), next.key); err != nil {
+				return err
+			}
+		}
+		return next.rebuild(config)
+	})
+}
+
+// CheckConfig says whether ops would fit the config section and its schema (C-316b).
+func (s *Store) CheckConfig(o hook.Owner, ops []values.Op) error {
+	sec := s.Section(o)
+	doc, err := values.Apply(values.Map{sec.key: sec.ConfigValues.Clone()}, ops)
+	if err != nil {
+		return fmt.Errorf("config values patch: %w", err)
+	}
+	section, ok := doc[sec.key].(values.Map)
+	if !ok {
+		return fmt.Errorf("config values patch: section %s must stay an object", sec.key)
+	}
+	if err := sec.schemas.Config.Validate(sec.schemas.Config.Default(section), sec.key); err != nil {
+		return fmt.Errorf("config values patch: %w", err)
+	}
+	return nil
+}
+
+// Check says whether Commit would accept ops now.
+func (s *Store) Check(id hook.ID, ops []values.Op) error {
+	next := *s.Section(id.Owner)
+	next.sets = maps.Clone(next.sets)
+	return next.commit(id, "", ops, s.seq.Load()+1)
+}
+
+// Commit adds a hook's values patch to its patch set and publishes the section
+// (C-323 … C-326). It reports whether the effective values moved. An operation
+// that does not fit the values as they are now, or a result that the schema
+// refuses, is an error and changes nothing.
+func (s *Store) Commit(id hook.ID, hookDigest string, ops []values.Op) (changed bool, err error) {
+	seq := s.seq.Add(1)
+	return s.sections[id.Owner.Section()].change(func(next *Section) error {
+		return next.commit(id, hookDigest, ops, seq)
+	})
+}
+
+func (sec *Section) commit(id hook.ID, hookDigest string, ops []values.Op, seq int64) error {
+	if _, err := values.Apply(values.Map{sec.key: sec.Values.Clone()}, ops); err != nil {
+		return fmt.Errorf("values patch: %w", err)
+	}
+	have := sec.sets[id.Name]
+	have.ops = values.Compact(have.ops, ops, seq)
+	have.digest = hookDigest
+	if have.provisional {
+		have.fresh = values.Compact(have.fresh, ops, seq)
+	}
+	sec.sets[id.Name] = have
+	if err := sec.rebuild(sec.config()); err != nil {
+		return err
+	}
+	if err := sec.schemas.Values.Validate(sec.Values.Clone(), sec.key); err != nil {
+		return fmt.Errorf("values patch: %w", err)
+	}
+	return nil
+}
+
+// Settle ends the provisional time of a hook whose start bindings have all
+// succeeded: what it did not write again in this process is gone.
+func (s *Store) Settle(id hook.ID) (changed bool, err error) {
+	s.mu.Lock()
+	for key, f := range s.flags {
+		if f.provisional && f.Hook == id.Name && id.Owner.IsGlobal() {
+			delete(s.flags, key)
+			changed = true
+		}
+	}
+	s.mu.Unlock()
+	moved, err := s.sections[id.Owner.Section()].change(func(next *Section) error {
+		have, ok := next.sets[id.Name]
+		if !ok || !have.provisional {
+			return nil
+		}
+		if len(have.fresh) == 0 {
+			delete(next.sets, id.Name)
+		} else {
+			next.sets[id.Name] = set{digest: have.digest, ops: have.fresh}
+		}
+		return next.rebuild(next.config())
+	})
+	return changed || moved, err
+}
+
+// Keep drops the sets of hooks that are not in names: they no longer exist.
+func (s *Store) Keep(o hook.Owner, names []string) (changed bool, err error) {
+	return s.sections[o.Section()].change(func(next *Section) error {
+		before := len(next.sets)
+		maps.DeleteFunc(next.sets, func(name string, _ set) bool { return !slices.Contains(names, name) })
+		if len(next.sets) == before {
+			return nil
+		}
+		return next.rebuild(next.config())
+	})
+}
+
+// Drop forgets everything that hooks of a module wrote; the module was disabled (C-324).
+func (s *Store) Drop(o hook.Owner) error {
+	_, err := s.Keep(o, nil)
+	return err
+}
+
+// SetFlag records a dynamic enabled flag of a global hook (C-328), nil to unset it.
+func (s *Store) SetFlag(section string, on *bool, by hook.ID) (changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, had := s.flags[section]
+	if on == nil {
+		delete(s.flags, section)
+		return had
+	}
+	s.flags[section] = flag{Flag: settings.Flag{On: *on, Hook: by.Name}}
+	return !had || old.On != *on
+}
+
+// Flag is the dynamic enabled flag of a section and the hook that set it.
+func (s *Store) Flag(section string) (f settings.Flag, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	have, ok := s.flags[section]
+	return have.Flag, ok
+}
+
+// Facts is everything of the store that must survive a restart; decisions are the caller's.
+func (s *Store) Facts() settings.Facts {
+	out := settings.Facts{Sets: map[string]map[string]settings.FactSet{}, Flags: map[string]settings.Flag{}, Seq: s.seq.Load()}
+	for _, c := range s.sections {
+		sec := c.now.Load()
+		for name, st := range sec.sets {
+			owner := sec.Owner.String()
+			if out.Sets[owner] == nil {
+				out.Sets[owner] = map[string]settings.FactSet{}
+			}
+			out.Sets[owner][name] = settings.FactSet{HookDigest: st.digest, Ops: st.ops}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, f := range s.flags {
+		out.Flags[key] = f.Flag
+	}
+	return out
+}
+
+// Patches is the folded list of operations that hooks of an owner committed (COMPAT 11.6, module patches).
+func (s *Store) Patches(o hook.Owner) map[string][]values.Stamped {
+	out := map[string][]values.Stamped{}
+	for name, st := range s.Section(o).sets {
+		out[name] = st.ops
+	}
+	return out
+}
+
+// CheckHelm checks the section against the schema used before Helm (C-313, C-316d).
+func (sec *Section) CheckHelm() error {
+	return sec.schemas.Helm.Validate(sec.Values.Clone(), sec.key)
+}
+
+// Masked is the effective section with secret leaves blanked out, for people to read.
+func (sec *Section) Masked() values.Map { return sec.schemas.MaskSecrets(sec.Values.Clone()) }
+
+// SecretAt reports whether a fact operation of the owner at a path touches a secret leaf.
+func (s *Store) SecretAt(owner string, path string) bool {
+	o := hook.Owner{Module: owner}
+	if owner == hook.Global.String() {
+		o = hook.Global
+	}
+	sec := s.Section(o)
+	if sec == nil {
+		return false
+	}
+	return sec.schemas.IsSecret(strings.TrimPrefix(path, "/"+sec.key))
+}
+
+// Validate checks the effective section against its values schema.
+func (sec *Section) Validate() error {
+	return sec.schemas.Values.Validate(sec.Values.Clone(), sec.key)
+}
