@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -53,6 +54,8 @@ type cluster struct {
 	port *portReservation
 	sup  *supervisor
 	rest *rest.Config // system:masters, unthrottled
+
+	serving chan struct{} // closed when the API server is up for the first time
 }
 
 // withCluster starts a cluster, calls use once it is ready, and removes everything
@@ -77,7 +80,7 @@ func withCluster(ctx context.Context, cfg clusterConfig, use func(context.Contex
 		return err
 	}
 	defer func() { err = errors.Join(err, port.Release()) }()
-	c := &cluster{cfg: cfg, dir: work.Path, port: port, sup: newSupervisor(work.Path)}
+	c := &cluster{cfg: cfg, dir: work.Path, port: port, sup: newSupervisor(work.Path), serving: make(chan struct{})}
 	if err := c.writeFiles(work); err != nil {
 		return err
 	}
@@ -137,6 +140,9 @@ func (c *cluster) run(ctx context.Context, body func(context.Context) error) err
 			return nil
 		}
 	})
+	if !c.cfg.NoCloud {
+		group.Go(func() error { return c.runCloud(ctx) })
+	}
 	group.Go(func() error {
 		if err := body(ctx); err != nil {
 			return err
@@ -147,6 +153,24 @@ func (c *cluster) run(ctx context.Context, body func(context.Context) error) err
 		return err
 	}
 	return nil
+}
+
+// runCloud runs the imitated cloud once the API server is up.
+func (c *cluster) runCloud(ctx context.Context) error {
+	select {
+	case <-c.serving:
+	case <-ctx.Done():
+		return nil
+	}
+	client, err := kubernetes.NewForConfig(c.rest)
+	if err != nil {
+		return err
+	}
+	cloud, err := newCloud(client, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	if err != nil {
+		return err
+	}
+	return cloud.Run(ctx)
 }
 
 // connect prepares the client the supervisor itself uses.
@@ -179,6 +203,7 @@ func (c *cluster) start(ctx context.Context, nodes []*corev1.Node) error {
 	if err := c.startAPIServer(ctx); err != nil {
 		return err
 	}
+	close(c.serving)
 	for name, args := range map[string][]string{
 		componentControllerManager: controllerManagerArgs(),
 		componentScheduler:         schedulerArgs(),

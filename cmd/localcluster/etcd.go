@@ -15,7 +15,7 @@ func etcdMain() int {
 	cfg.Name = "localcluster"
 	cfg.Dir = dirEtcd
 	cfg.UnsafeNoFsync = true
-	cfg.LogLevel = "warn"
+	cfg.LogLevel = "error"
 	client := url.URL{Scheme: "unix", Host: fileEtcdSocket}
 	peer := url.URL{Scheme: "unix", Host: filePeerSocket}
 	cfg.ListenClientUrls = []url.URL{client}

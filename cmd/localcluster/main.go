@@ -125,7 +125,9 @@ func apiserverCommand() *cobra.Command {
 			Use:   v.verb,
 			Short: v.short,
 			Args:  cobra.NoArgs,
-			RunE:  func(cmd *cobra.Command, _ []string) error { return sendControl(cmd.Context(), dir, "apiserver "+v.verb) },
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return sendControl(cmd.Context(), dir, "apiserver "+v.verb)
+			},
 		})
 	}
 	return parent
