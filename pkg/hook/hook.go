@@ -69,6 +69,8 @@ type Spec struct {
 	Orders     map[Binding]float64
 	Schedules  []Schedule
 	Kubernetes []Kubernetes
+	// Warnings are things that the hook says and nobody heeds, for its author.
+	Warnings []string
 }
 
 // Binding is a moment in the life of an owner at which hooks run by order.
