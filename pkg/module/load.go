@@ -56,6 +56,9 @@ func Load(dirs []string, opts LoadOptions) (*Set, error) {
 	if set.GlobalSchema, err = globalSchema(opts.GlobalHooksDir); err != nil {
 		return nil, err
 	}
+	for _, w := range set.GlobalSchema.Warnings {
+		set.warn("global schema: %s", w)
+	}
 	found, commons, err := scan(set, dirs)
 	if err != nil {
 		return nil, err

@@ -56,6 +56,9 @@ func readModule(c candidate, opts LoadOptions, libs *libraries) (*Descriptor, er
 	if m.Schemas, err = readSchemas(filepath.Join(c.dir, "openapi")); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(c.dir, "openapi"), err)
 	}
+	for _, w := range m.Schemas.Warnings {
+		m.warn("openapi/%s", w)
+	}
 	m.CRDs, err = readCRDs(m, tree, opts.CRDFilterPrefixes)
 	return m, err
 }

@@ -81,8 +81,9 @@ func (t *tree) add(path string, e fs.DirEntry, depth int) error {
 // sum is the SHA-256 over path, exec bit and content of every file.
 func (t *tree) sum() (string, error) {
 	all := sha256.New()
+	buf := make([]byte, 32<<10)
 	for _, path := range t.sorted() {
-		content, err := sumFile(filepath.Join(t.dir, path))
+		content, err := sumFile(filepath.Join(t.dir, path), buf)
 		if err != nil {
 			return "", err
 		}
@@ -91,14 +92,15 @@ func (t *tree) sum() (string, error) {
 	return hex.EncodeToString(all.Sum(nil)), nil
 }
 
-func sumFile(path string) (string, error) {
+func sumFile(path string, buf []byte) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
 	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
+	// The wrapper hides File.WriteTo, which would allocate a buffer per file.
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{f}, buf); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

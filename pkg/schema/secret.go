@@ -134,6 +134,9 @@ func (s Set) SplitSecrets(section values.Map) (public, secret values.Map) {
 	if public == nil {
 		public = values.Map{}
 	}
+	if len(secret) == 0 {
+		secret = nil
+	}
 	return public, secret
 }
 
