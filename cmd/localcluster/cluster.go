@@ -186,57 +186,94 @@ func (c *cluster) connect() error {
 
 // start brings the cluster up, in this order:
 //
-//  1. etcd, which is ready when its socket answers
-//  2. kube-apiserver, ready by /readyz
-//  3. kube-controller-manager, kube-scheduler and kwok
-//  4. meanwhile the nodes and the objects every cluster has
-//  5. wait until pods could run: nodes Ready and untainted, service account there
+//  1. etcd, which is there when its socket answers
+//  2. kube-apiserver, which answers about a second before all of /readyz is ok
+//  3. in that second kube-scheduler, kwok, the nodes and what every cluster has
+//  4. kube-controller-manager, which begins by waiting for all of it in whole seconds
+//  5. wait until a pod could run: nodes Ready and untainted, service account there
+//
+// Processes are prepared early and released in this order.
 func (c *cluster) start(ctx context.Context, nodes []*corev1.Node) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("the cluster was not ready within %s", startTimeout))
 	defer cancel()
-	if err := c.sup.Start(componentEtcd, nil); err != nil {
+	client, err := kubernetes.NewForConfig(c.rest)
+	if err != nil {
 		return err
 	}
-	if err := poll(ctx, "etcd", socketAnswers); err != nil {
-		return err
-	}
-	if err := c.startAPIServer(ctx); err != nil {
+	if err := c.startStorage(ctx, client); err != nil {
 		return err
 	}
 	close(c.serving)
-	for name, args := range map[string][]string{
-		componentControllerManager: controllerManagerArgs(),
-		componentScheduler:         schedulerArgs(),
-		componentKwok:              kwokArgs(),
-	} {
-		if err := c.sup.Start(name, args); err != nil {
-			return err
-		}
+	if err := c.sup.Release(componentScheduler); err != nil {
+		return err
 	}
-	client, err := kubernetes.NewForConfig(c.rest)
-	if err != nil {
+	if err := c.sup.Release(componentKwok); err != nil {
 		return err
 	}
 	if err := createBasics(ctx, client, nodes, !c.cfg.NoCloud); err != nil {
 		return err
 	}
+	if err := poll(ctx, componentAPIServer, apiServerReady(client)); err != nil {
+		return err
+	}
+	if err := c.sup.Release(componentControllerManager); err != nil {
+		return err
+	}
 	return waitUsable(ctx, client, nodes)
 }
 
-// startAPIServer starts the API server and returns when it is ready.
-func (c *cluster) startAPIServer(ctx context.Context) error {
+// startStorage starts etcd and the API server until it answers, and prepares the rest.
+func (c *cluster) startStorage(ctx context.Context, client kubernetes.Interface) error {
+	if err := c.sup.Start(componentEtcd, nil); err != nil {
+		return err
+	}
+	if err := c.sup.Prepare(componentAPIServer, apiServerArgs(c.port.Port, c.cfg.AuditLog)); err != nil {
+		return err
+	}
+	if err := poll(ctx, componentEtcd, socketAnswers); err != nil {
+		return err
+	}
+	if err := c.sup.Release(componentAPIServer); err != nil {
+		return err
+	}
+	for _, p := range []struct {
+		name string
+		args []string
+	}{
+		{componentControllerManager, controllerManagerArgs()},
+		{componentScheduler, schedulerArgs()},
+		{componentKwok, kwokArgs()},
+	} {
+		if err := c.sup.Prepare(p.name, p.args); err != nil {
+			return err
+		}
+	}
+	return poll(ctx, componentAPIServer, apiServerReady(client, "poststarthook/rbac/bootstrap-roles", "poststarthook/scheduling/bootstrap-system-priority-classes"))
+}
+
+// restartAPIServer starts the API server again and returns when it is ready.
+func (c *cluster) restartAPIServer(ctx context.Context) error {
+	client, err := kubernetes.NewForConfig(c.rest)
+	if err != nil {
+		return err
+	}
 	if err := c.sup.Start(componentAPIServer, apiServerArgs(c.port.Port, c.cfg.AuditLog)); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("kube-apiserver was not ready within %s", startTimeout))
 	defer cancel()
-	client, err := kubernetes.NewForConfig(c.rest)
-	if err != nil {
-		return err
+	return poll(ctx, componentAPIServer, apiServerReady(client))
+}
+
+// apiServerReady asks /readyz, leaving out the named checks.
+func apiServerReady(client kubernetes.Interface, exclude ...string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		req := client.Discovery().RESTClient().Get().AbsPath("/readyz")
+		for _, check := range exclude {
+			req = req.Param("exclude", check)
+		}
+		return req.Do(ctx).Error()
 	}
-	return poll(ctx, componentAPIServer, func(ctx context.Context) error {
-		return client.RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
-	})
 }
 
 func socketAnswers(ctx context.Context) error {

@@ -72,6 +72,7 @@ func apiServerArgs(port int, audit bool) []string {
 		"--enable-priority-and-fairness=false",
 		"--max-requests-inflight=0",
 		"--max-mutating-requests-inflight=0",
+		"--shutdown-watch-termination-grace-period=1s", // else a stop waits for every watcher to leave
 		"--profiling=false",
 	}
 	if audit {

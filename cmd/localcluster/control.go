@@ -14,7 +14,7 @@ import (
 )
 
 // apiServerGrace is how long a stopped API server may take before it is killed.
-const apiServerGrace = 20 * time.Second
+const apiServerGrace = 5 * time.Second
 
 // controlServer answers commands on the control socket, one line each: "ok", or
 // "error: " and the reason. The directory's mode keeps other users out.
@@ -65,7 +65,7 @@ func (s *controlServer) do(ctx context.Context, command string) error {
 	case "apiserver kill":
 		return s.cluster.sup.End(componentAPIServer, syscall.SIGKILL, apiServerGrace)
 	case "apiserver start":
-		return s.cluster.startAPIServer(ctx)
+		return s.cluster.restartAPIServer(ctx)
 	default:
 		return fmt.Errorf("unknown command %q", command)
 	}

@@ -21,12 +21,13 @@ type process struct {
 	name string
 	log  string // path of its output
 	cmd  *exec.Cmd
+	gate io.Writer     // a byte lets it begin; its end lets the process end
 	done chan struct{} // closed once it has ended and err is set
 	err  error
 }
 
 // startProcess starts a component in dir with its output appended to its log. It
-// dies with this process, however this one ends.
+// waits at its gate, and dies with this process, however this one ends.
 func startProcess(dir, name string, args []string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -47,6 +48,7 @@ func startProcess(dir, name string, args []string) (*process, error) {
 	if err != nil {
 		return nil, errors.Join(err, out.Close())
 	}
+	p.gate = lifeline
 	started := make(chan error)
 	go p.superviseOne(started, lifeline, out)
 	if err := <-started; err != nil {
@@ -118,9 +120,13 @@ func componentEnv(env []string) []string {
 	return kept
 }
 
-// runAsComponent is the main of a re-executed component. It ends when its standard
-// input closes, that is, when its supervisor is gone.
+// runAsComponent is the main of a re-executed component. It begins when the gate
+// opens: one byte on standard input. It ends when standard input closes, that is,
+// when its supervisor is gone.
 func runAsComponent(run func() int) int {
+	if _, err := io.ReadFull(os.Stdin, make([]byte, 1)); err != nil {
+		return 1
+	}
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(1)
@@ -142,8 +148,10 @@ func newSupervisor(dir string) *supervisor {
 	return &supervisor{dir: dir, deaths: make(chan error, 1), running: map[string]*process{}}
 }
 
-// Start starts a component. Its death is reported unless End asked for it.
-func (s *supervisor) Start(name string, args []string) error {
+// Prepare starts the process of a component and leaves it at its gate: loading the
+// binary takes a while and can happen before what the component needs is there. Its
+// death is reported unless End asked for it.
+func (s *supervisor) Prepare(name string, args []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ending {
@@ -159,6 +167,28 @@ func (s *supervisor) Start(name string, args []string) error {
 	s.running[name] = p
 	go s.watch(p)
 	return nil
+}
+
+// Release lets a prepared component begin.
+func (s *supervisor) Release(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.running[name]
+	if p == nil {
+		return fmt.Errorf("%s is not running", name)
+	}
+	if _, err := p.gate.Write([]byte{'\n'}); err != nil {
+		return fmt.Errorf("release %s: %w", name, err)
+	}
+	return nil
+}
+
+// Start prepares a component and lets it begin at once.
+func (s *supervisor) Start(name string, args []string) error {
+	if err := s.Prepare(name, args); err != nil {
+		return err
+	}
+	return s.Release(name)
 }
 
 func (s *supervisor) watch(p *process) {
