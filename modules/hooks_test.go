@@ -210,7 +210,7 @@ func TestOneMoreIngressNodeChangesTheReleaseOfIngressNginxAlone(t *testing.T) {
 		set(values, 12, "global", "discovery", "nodes", "count")
 		changed := c.mustRender(t, c.values) != c.mustRender(t, values)
 		changes[c.name] = changed
-		if changed && c.module.name != "ingress-nginx" {
+		if changed && c.module.Name != "ingress-nginx" {
 			t.Error("the render follows the number of ingress nodes")
 		}
 	})

@@ -5,6 +5,7 @@ package modules_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -16,33 +17,20 @@ import (
 	"strings"
 	"testing"
 
-	"helm.sh/helm/v3/pkg/chart"
-	"helm.sh/helm/v3/pkg/chart/loader"
-	"helm.sh/helm/v3/pkg/chartutil"
-	"helm.sh/helm/v3/pkg/engine"
-	"helm.sh/helm/v3/pkg/releaseutil"
 	"sigs.k8s.io/yaml"
+
+	"github.com/addon-operator/addon-operator/pkg/helm"
+	"github.com/addon-operator/addon-operator/pkg/installed"
+	"github.com/addon-operator/addon-operator/pkg/module"
+	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden renders")
 
-// testModule is a module directory as far as rendering goes.
+// testModule is a module as the operator reads it, with what renders it.
 type testModule struct {
-	dir, name, key string
-	chart          *chart.Chart
-	descriptor     descriptor
-	defaults       schema
-}
-
-type descriptor struct {
-	Version     string
-	Description string
-	Namespace   string
-	PodSecurity string
-	Requires    []struct{ Module string }
-	Want        []struct{ Module string }
-	Inputs      []string
-	Exports     []string
+	*module.Descriptor
+	client *helm.Client
 }
 
 // testCase is one set of values of a module.
@@ -55,68 +43,55 @@ type testCase struct {
 
 func loadModules(t *testing.T) []*testModule {
 	t.Helper()
-	charts, err := filepath.Glob("*/Chart.yaml")
+	set, err := module.Load([]string{"."}, module.LoadOptions{UnnumberedWeight: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(charts) == 0 {
+	for name, err := range set.Broken {
+		t.Errorf("module %s: %v", name, err)
+	}
+	if len(set.Modules) == 0 {
 		t.Fatal("no modules found")
 	}
-	all := make([]*testModule, 0, len(charts))
-	for _, path := range charts {
-		all = append(all, loadModule(t, filepath.Dir(path)))
+	// Without a cluster: Helm's default capabilities, nothing to look up.
+	client, err := helm.New(helm.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make([]*testModule, 0, len(set.Modules))
+	for _, m := range set.Modules {
+		all = append(all, &testModule{Descriptor: m, client: client})
 	}
 	return all
 }
 
+// loadModule returns the module of a directory such as "402-ingress-nginx".
 func loadModule(t *testing.T, dir string) *testModule {
 	t.Helper()
-	name := strings.TrimLeft(strings.TrimLeft(dir, "0123456789"), "-")
-	m := &testModule{dir: dir, name: name, key: camel(name)}
-	var err error
-	if m.chart, err = loadChart(dir); err != nil {
-		t.Fatalf("%s: %v", dir, err)
-	}
-	readYAML(t, filepath.Join(dir, "module.yaml"), &m.descriptor)
-	m.defaults = loadSchema(t, filepath.Join(dir, "openapi"))
-	return m
-}
-
-// loadChart loads a chart and its file:// dependencies from disk.
-func loadChart(dir string) (*chart.Chart, error) {
-	c, err := loader.LoadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	for _, dep := range c.Metadata.Dependencies {
-		path, ok := strings.CutPrefix(dep.Repository, "file://")
-		if !ok {
-			return nil, fmt.Errorf("dependency %s: repository %q is not file://", dep.Name, dep.Repository)
+	for _, m := range loadModules(t) {
+		if filepath.Base(m.Dir) == dir {
+			return m
 		}
-		sub, err := loadChart(filepath.Join(dir, path))
-		if err != nil {
-			return nil, fmt.Errorf("dependency %s: %w", dep.Name, err)
-		}
-		c.AddDependency(sub)
 	}
-	return c, nil
+	t.Fatalf("there is no module directory %s", dir)
+	return nil
 }
 
 func loadCases(t *testing.T, m *testModule) []testCase {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(m.dir, "testdata", "*", "values.yaml"))
+	files, err := filepath.Glob(filepath.Join(m.Dir, "testdata", "*", "values.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(files) == 0 {
-		t.Errorf("%s: no cases in testdata", m.dir)
+		t.Errorf("%s: no cases in testdata", m.Name)
 	}
 	cases := make([]testCase, 0, len(files))
 	for _, file := range files {
 		dir := filepath.Dir(file)
 		values := map[string]any{}
 		readYAML(t, file, &values)
-		cases = append(cases, testCase{module: m, name: m.name + "/" + filepath.Base(dir), dir: dir, values: values})
+		cases = append(cases, testCase{module: m, name: m.Name + "/" + filepath.Base(dir), dir: dir, values: values})
 	}
 	return cases
 }
@@ -130,41 +105,30 @@ func forEachCase(t *testing.T, check func(t *testing.T, c testCase)) {
 	}
 }
 
-// render returns the manifests in the order Helm would apply them.
-func (c testCase) render(values map[string]any) (string, error) {
-	values = clone(values)
-	section, _ := values[c.module.key].(map[string]any)
+// section is the module's section of in with the defaults of its schemas (C-298).
+func (c testCase) section(in map[string]any) values.Map {
+	section := values.Map(sub(in, c.module.Key))
 	if section == nil {
-		section = map[string]any{}
+		section = values.Map{}
 	}
-	values[c.module.key] = c.module.defaults.apply(section)
-	if _, ok := values["global"]; !ok {
-		values["global"] = map[string]any{}
+	return c.module.Schemas.Values.Default(c.module.Schemas.Config.Default(section))
+}
+
+// render returns the manifests, chart hooks last, as the operator would apply them.
+func (c testCase) render(in map[string]any) (string, error) {
+	in = clone(in)
+	in[c.module.Key] = map[string]any(c.section(in))
+	if _, ok := in["global"]; !ok {
+		in["global"] = map[string]any{}
 	}
-	options := chartutil.ReleaseOptions{
-		Name: c.module.name, Namespace: c.module.descriptor.Namespace, Revision: 1, IsInstall: true,
-	}
-	input, err := chartutil.ToRenderValues(c.module.chart, values, options, chartutil.DefaultCapabilities)
+	snapshot, err := values.New(in)
 	if err != nil {
 		return "", err
 	}
-	files, err := engine.Render(c.module.chart, input)
-	if err != nil {
-		return "", err
-	}
-	maps.DeleteFunc(files, func(name, _ string) bool { return strings.HasSuffix(name, "NOTES.txt") })
-	hooks, manifests, err := releaseutil.SortManifests(files, nil, releaseutil.InstallOrder)
-	if err != nil {
-		return "", err
-	}
-	var out strings.Builder
-	for _, m := range manifests {
-		fmt.Fprintf(&out, "---\n# Source: %s\n%s\n", m.Name, strings.TrimSpace(m.Content))
-	}
-	for _, h := range hooks {
-		fmt.Fprintf(&out, "---\n# Source: %s\n%s\n", h.Path, strings.TrimSpace(h.Manifest))
-	}
-	return out.String(), nil
+	out, err := c.module.client.Render(context.Background(), installed.Request{
+		Module: c.module.Descriptor, Namespace: c.module.Namespace, Values: snapshot,
+	})
+	return out.Manifest + out.Hooks, err
 }
 
 func (c testCase) mustRender(t *testing.T, values map[string]any) string {
@@ -230,49 +194,10 @@ func allContainers(template map[string]any) []map[string]any {
 	return append(containers(template, "containers"), containers(template, "initContainers")...)
 }
 
-// schema is the part of an OpenAPI schema that carries defaults and descriptions.
+// schema is the part of an OpenAPI schema that people read.
 type schema struct {
-	Type                 string
-	Description          string
-	Default              any
-	Properties           map[string]schema
-	Items                *schema
-	AdditionalProperties any
-	Required             []string
-}
-
-// loadSchema folds config-values.yaml into values.yaml, which extends it.
-func loadSchema(t *testing.T, dir string) schema {
-	t.Helper()
-	var config, values schema
-	readYAML(t, filepath.Join(dir, "config-values.yaml"), &config)
-	readYAML(t, filepath.Join(dir, "values.yaml"), &values)
-	merged := maps.Clone(config.Properties)
-	if merged == nil {
-		merged = map[string]schema{}
-	}
-	maps.Copy(merged, values.Properties)
-	config.Properties = merged
-	return config
-}
-
-// apply fills absent keys with the schema's defaults, recursively.
-func (s schema) apply(section map[string]any) map[string]any {
-	out := maps.Clone(section)
-	for name, property := range s.Properties {
-		value, found := out[name]
-		if !found && property.Default != nil {
-			value, found = clone(property.Default), true
-		}
-		if !found {
-			continue
-		}
-		if m, ok := value.(map[string]any); ok {
-			value = property.apply(m)
-		}
-		out[name] = value
-	}
-	return out
+	Description string
+	Properties  map[string]schema
 }
 
 func camel(name string) string {
@@ -390,8 +315,8 @@ func TestModulesReadNoMoreThanTheirInputs(t *testing.T) {
 		values := clone(c.values)
 		global := sub(values, "global")
 		kept := map[string]any{}
-		for _, input := range c.module.descriptor.Inputs {
-			path := strings.Split(strings.TrimPrefix(input, "global."), ".")
+		for _, input := range c.module.Inputs {
+			path := strings.Split(input, ".")
 			if value := at(global, path...); value != nil {
 				set(kept, value, path...)
 			}
@@ -417,8 +342,8 @@ func TestModulesRenderBeforeAnythingWasDiscovered(t *testing.T) {
 func TestModulesSeeOnlyTheModulesTheyNameInTheirDescriptor(t *testing.T) {
 	forEachCase(t, func(t *testing.T, c testCase) {
 		for key := range sub(c.values, "modules") {
-			named := slices.ContainsFunc(append(c.module.descriptor.Requires, c.module.descriptor.Want...),
-				func(r struct{ Module string }) bool { return camel(r.Module) == key })
+			named := slices.ContainsFunc(c.module.Wants, func(name string) bool { return camel(name) == key }) ||
+				slices.ContainsFunc(c.module.Requires, func(r module.Requirement) bool { return camel(r.Module) == key })
 			if !named {
 				t.Errorf("the case sets modules.%s, which module.yaml neither requires nor wants", key)
 			}
@@ -428,27 +353,42 @@ func TestModulesSeeOnlyTheModulesTheyNameInTheirDescriptor(t *testing.T) {
 
 func TestDescriptorsChartsAndSchemasAgree(t *testing.T) {
 	for _, m := range loadModules(t) {
-		t.Run(m.name, func(t *testing.T) {
-			if m.chart.Name() != m.name {
-				t.Errorf("Chart.yaml name is %q, want %q", m.chart.Name(), m.name)
+		t.Run(m.Name, func(t *testing.T) {
+			var chart struct{ Name, Version string }
+			readYAML(t, filepath.Join(m.Dir, "Chart.yaml"), &chart)
+			if chart.Name != m.Name || chart.Version != m.Version {
+				t.Errorf("Chart.yaml is of %s %s, module.yaml of %s %s", chart.Name, chart.Version, m.Name, m.Version)
 			}
-			if m.chart.Metadata.Version != m.descriptor.Version {
-				t.Errorf("Chart.yaml version %q differs from module.yaml version %q", m.chart.Metadata.Version, m.descriptor.Version)
+			if m.Namespace == "" || m.Description == "" || m.PodSecurity == "" {
+				t.Error("module.yaml lacks namespace, description or podSecurity")
 			}
-			if m.descriptor.Namespace == "" || m.descriptor.Description == "" {
-				t.Error("module.yaml lacks a namespace or a description")
+			for _, warning := range append(m.Warnings, m.Schemas.Warnings...) {
+				t.Error(warning)
 			}
-			if !slices.Contains([]string{"privileged", "baseline", "restricted"}, m.descriptor.PodSecurity) {
-				t.Errorf("podSecurity %q is no Pod Security level", m.descriptor.PodSecurity)
+			exported := map[string]bool{}
+			for _, file := range []string{"config-values.yaml", "values.yaml"} {
+				var s schema
+				readYAML(t, filepath.Join(m.Dir, "openapi", file), &s)
+				describe(t, file+": "+m.Key, s)
+				for name := range s.Properties {
+					exported[name] = true
+				}
 			}
-			for _, export := range m.descriptor.Exports {
-				if _, ok := m.defaults.Properties[strings.Split(export, ".")[0]]; !ok {
+			for _, export := range m.Exports {
+				if !exported[strings.Split(export, ".")[0]] {
 					t.Errorf("exports %q, which is in neither schema", export)
 				}
 			}
-			describe(t, m.key, m.defaults)
 		})
 	}
+}
+
+func TestValuesOfTheCasesFitTheSchemas(t *testing.T) {
+	forEachCase(t, func(t *testing.T, c testCase) {
+		if err := c.module.Schemas.Helm.Validate(c.section(c.values), c.module.Key); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // describe demands a description of every property.
@@ -525,7 +465,7 @@ func TestContainersAreBoundedProbedAndConfined(t *testing.T) {
 			check := func(container map[string]any, broken []string) {
 				for _, rule := range broken {
 					component := str(o, "metadata", "labels", "app.kubernetes.io/component")
-					key := fmt.Sprintf("%s/%s/%s/%s", c.module.name, component, str(container, "name"), rule)
+					key := fmt.Sprintf("%s/%s/%s/%s", c.module.Name, component, str(container, "name"), rule)
 					if exceptions[key] == "" {
 						t.Errorf("%s: container breaks a rule: %s", o, key)
 					}
@@ -745,7 +685,7 @@ type needs map[string]struct{ Must, May map[string][]string }
 
 func TestServiceAccountsMayDoWhatTheirProgramsCallAndNoMore(t *testing.T) {
 	forEachCase(t, func(t *testing.T, c testCase) {
-		path := filepath.Join(c.module.dir, "testdata", "rbac.yaml")
+		path := filepath.Join(c.module.Dir, "testdata", "rbac.yaml")
 		if _, err := os.Stat(path); err != nil {
 			t.Skip("no rbac.yaml")
 		}

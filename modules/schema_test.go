@@ -104,8 +104,10 @@ func TestTheCRDsOfCertManagerAreOfTheVersionThatRuns(t *testing.T) {
 	if match == nil {
 		t.Fatal("gen/go.mod does not require cert-manager")
 	}
-	if version := loadModule(t, "101-cert-manager").chart.Metadata.AppVersion; version != string(match[1]) {
-		t.Errorf("Chart.yaml appVersion is %s, the CRDs are generated from %s", version, match[1])
+	var chart struct{ AppVersion string }
+	readYAML(t, "101-cert-manager/Chart.yaml", &chart)
+	if chart.AppVersion != string(match[1]) {
+		t.Errorf("Chart.yaml appVersion is %s, the CRDs are generated from %s", chart.AppVersion, match[1])
 	}
 }
 
