@@ -1,0 +1,238 @@
+package exec
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/addon-operator/addon-operator/pkg/hook"
+)
+
+// configLimit bounds what is read of a --config output.
+const configLimit = 1 << 20
+
+// cacheKey is what the answer to --config depends on.
+type cacheKey struct {
+	owner        hook.Owner
+	path, digest string
+}
+
+type cached struct{ spec hook.Spec }
+
+// Load finds the executables below an owner's hooks directory and asks each for
+// its configuration (C-001 … C-010, C-020 … C-027). dir "" means that there is no
+// such directory. The hooks that could be loaded are returned, in the order of
+// their paths, also when others failed; the error joins one for each of those,
+// with the hook's name and what it printed. Answers are kept as long as the
+// Runner lives and the file's content stays the same.
+func (r *Runner) Load(ctx context.Context, owner hook.Owner, dir string) ([]hook.Hook, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	paths, err := r.find(owner, dir)
+	if err != nil {
+		return nil, fmt.Errorf("hooks of %s: %w", owner, err)
+	}
+	hooks := make([]hook.Hook, len(paths))
+	errs := make([]error, len(paths))
+	var group errgroup.Group
+	group.SetLimit(max(2, runtime.GOMAXPROCS(0)))
+	for i, path := range paths {
+		group.Go(func() error {
+			hooks[i], errs[i] = r.load(ctx, hook.ID{Owner: owner, Name: nameOf(dir, path)}, path)
+			return nil
+		})
+	}
+	_ = group.Wait() // every error is kept in its place
+	var loaded []hook.Hook
+	for i, h := range hooks {
+		if errs[i] == nil {
+			loaded = append(loaded, h)
+		}
+	}
+	return loaded, errors.Join(errs...)
+}
+
+// nameOf is the path from the hooks directory on (C-009); below a directory that
+// is not called hooks, the path in it.
+func nameOf(dir, path string) string {
+	name, err := filepath.Rel(dir, path)
+	if err != nil {
+		return path
+	}
+	if filepath.Base(dir) == "hooks" {
+		return filepath.Join("hooks", name)
+	}
+	return name
+}
+
+var skippedExtensions = []string{".yaml", ".json", ".md", ".txt"}
+
+// find lists the hooks in the order of their paths.
+func (r *Runner) find(owner hook.Owner, dir string) ([]string, error) {
+	var out []string
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := e.Name()
+		if e.IsDir() {
+			if path != dir && (strings.HasPrefix(name, ".") || name == "lib" || name == "venv" && !owner.IsGlobal()) {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if strings.HasPrefix(name, ".") || slices.Contains(skippedExtensions, filepath.Ext(name)) {
+			return nil
+		}
+		if r.isHook(path, e) {
+			out = append(out, path)
+		}
+		return nil
+	})
+	slices.Sort(out)
+	return out, err
+}
+
+func (r *Runner) isHook(path string, e fs.DirEntry) bool {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		r.cfg.Logger.Warn("hook file is skipped: it cannot be read", "file", path, "error", err)
+		return false
+	case info.IsDir(): // a link to a directory (C-001)
+		return false
+	case !info.Mode().IsRegular():
+		r.cfg.Logger.Warn("hook file is skipped: it is not a regular file", "file", path)
+		return false
+	case e.Type()&fs.ModeSymlink != 0: // a link counts as executable (C-004)
+		return true
+	case info.Mode()&0o111 == 0:
+		r.cfg.Logger.Warn("hook file is skipped: it is not executable", "file", path)
+		return false
+	}
+	return true
+}
+
+func (r *Runner) load(ctx context.Context, id hook.ID, path string) (hook.Hook, error) {
+	h := hook.Hook{ID: id, Path: path}
+	var err error
+	if h.Digest, err = digestOf(path); err != nil {
+		return h, fmt.Errorf("hook %s: %w", id, err)
+	}
+	key := cacheKey{id.Owner, path, h.Digest}
+	r.mu.Lock()
+	known, ok := r.cache[key]
+	r.mu.Unlock()
+	if ok {
+		h.Spec = known.spec
+		return h, nil
+	}
+	if h.Spec, err = r.config(ctx, h); err != nil {
+		return h, err
+	}
+	for _, w := range h.Spec.Warnings {
+		r.cfg.Logger.Warn("hook configuration: "+w, "hook", id.Name, "module", id.Owner.Module)
+	}
+	r.mu.Lock()
+	r.cache[key] = cached{h.Spec}
+	r.mu.Unlock()
+	return h, nil
+}
+
+func digestOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// config runs the hook with --config alone: no files, and none of the variables
+// that name them (C-020, C-021).
+func (r *Runner) config(ctx context.Context, h hook.Hook) (hook.Spec, error) {
+	release, err := r.takeSlot(ctx)
+	if err != nil {
+		return hook.Spec{}, fmt.Errorf("hook %s: --config: not started: %w", h.ID, err)
+	}
+	defer release()
+	dir, err := r.newRun()
+	if err != nil {
+		return hook.Spec{}, fmt.Errorf("hook %s: --config: not started: %w", h.ID, err)
+	}
+	defer r.endRun(dir)
+	argv, env := r.commandOf(h)
+	var stdout bytes.Buffer
+	var stderr tail
+	ended, err := command{
+		argv: append(slices.Clip(argv), "--config"), env: env, dir: dir, timeout: r.cfg.LoadTimeout, grace: r.cfg.KillGrace,
+		stdout: func(from io.Reader) {
+			_, _ = io.Copy(&stdout, io.LimitReader(from, configLimit+1))
+			_, _ = io.Copy(io.Discard, from)
+		},
+		stderr: func(from io.Reader) { readLines(from, lineLimit, stderr.line) },
+	}.run(ctx)
+	fail := func(cause string) error {
+		var shown tail
+		readLines(bytes.NewReader(stdout.Bytes()), lineLimit, shown.line)
+		return &hook.RunError{Hook: h.ID, Cause: fmt.Sprintf("--config: %s; it printed %q", cause, shown.String()), Stderr: stderr.String(), Usage: ended.usage}
+	}
+	switch {
+	case err != nil:
+		return hook.Spec{}, fail("cannot be started: " + oneLine(err.Error()))
+	case ended.stopped != nil:
+		return hook.Spec{}, fmt.Errorf("hook %s: --config: stopped: %w", h.ID, ended.stopped)
+	case ended.cause != "":
+		return hook.Spec{}, fail(ended.cause)
+	case stdout.Len() > configLimit:
+		return hook.Spec{}, fail(fmt.Sprintf("more than %d bytes of output", configLimit))
+	}
+	spec, err := hook.ParseConfig(stdout.Bytes(), h.Owner)
+	if err != nil {
+		return hook.Spec{}, fail(err.Error())
+	}
+	return spec, nil
+}
+
+// commandOf is how the hook's process is started. A .py hook of a module runs
+// with the module's own Python, when it brings one (C-010).
+func (r *Runner) commandOf(h hook.Hook) (argv, env []string) {
+	env = slices.Clip(r.env)
+	module, inHooks := strings.CutSuffix(h.Path, string(filepath.Separator)+h.Name)
+	if h.Owner.IsGlobal() || filepath.Ext(h.Path) != ".py" || !inHooks {
+		return []string{h.Path}, env
+	}
+	venv := filepath.Join(module, "hooks", "venv")
+	python := filepath.Join(venv, "bin", "python3")
+	if _, err := os.Stat(python); err != nil {
+		r.cfg.Logger.Warn("the module has no Python of its own in hooks/venv; the hook is started directly", "hook", h.Name, "module", h.Owner.Module)
+		return []string{h.Path}, env
+	}
+	// PYTHONHOME must name a directory with the standard library, which a virtual
+	// environment has only when it was made to be moved.
+	if library, _ := filepath.Glob(filepath.Join(venv, "lib", "python3*", "os.py")); len(library) > 0 {
+		env = append(env, "PYTHONHOME="+venv)
+	}
+	return []string{python, h.Path}, env
+}

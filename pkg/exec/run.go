@@ -1,0 +1,305 @@
+package exec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/values"
+)
+
+// What hooks and enabled scripts find in their environment (C-101).
+const (
+	envBindingContext = "BINDING_CONTEXT_PATH"
+	envValues         = "VALUES_PATH"
+	envConfigValues   = "CONFIG_VALUES_PATH"
+	envValuesPatch    = "VALUES_JSON_PATCH_PATH"
+	envConfigPatch    = "CONFIG_VALUES_JSON_PATCH_PATH"
+	envOperations     = "KUBERNETES_PATCH_PATH"
+	envMetrics        = "METRICS_PATH"
+	envEnabledResult  = "MODULE_ENABLED_RESULT"
+	envEnabledReason  = "MODULE_ENABLED_REASON"
+)
+
+// file is one of a run's files: the variable that names it, its name, and what is
+// in it before the run. Output files are empty then.
+type file struct {
+	env, name string
+	text      []byte
+}
+
+// Bind makes the function that runs a loaded hook (C-100 … C-112). Its runs may
+// overlap; keeping a hook from overlapping itself is the caller's concern.
+func (r *Runner) Bind(h hook.Hook) hook.Func {
+	timeout := h.Spec.Timeout
+	if timeout <= 0 {
+		timeout = r.cfg.Timeout
+	}
+	argv, env := r.commandOf(h)
+	return func(ctx context.Context, in hook.Input) (hook.Output, error) {
+		var out hook.Output
+		run := run{
+			id: h.ID, argv: argv, env: env, timeout: timeout, labels: in.Labels,
+			files: []file{
+				{envBindingContext, "binding-context.json", in.Contexts},
+				{envValues, "values.json", in.Values},
+				{envConfigValues, "config-values.json", in.ConfigValues},
+				{envValuesPatch, "values-patch.json", nil},
+				{envConfigPatch, "config-values-patch.json", nil},
+				{envOperations, "operations", nil},
+				{envMetrics, "metrics.json", nil},
+			},
+		}
+		usage, err := r.do(ctx, run, func(o outputs) error {
+			var err error
+			out, err = r.parse(h.ID, o)
+			return err
+		})
+		out.Usage = usage
+		if err != nil {
+			return hook.Output{Usage: usage}, err
+		}
+		return out, nil
+	}
+}
+
+// parse reads every output before anything of it may be used (C-108).
+func (r *Runner) parse(id hook.ID, o outputs) (hook.Output, error) {
+	var out hook.Output
+	var errs []error
+	read := func(env string, parse func([]byte) error) {
+		text, err := o.read(env)
+		if err == nil {
+			err = parse(text)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("bad %s: %w", env, err))
+		}
+	}
+	var err error
+	read(envOperations, func(t []byte) error { out.Operations, err = hook.ParseOperations(t); return err })
+	read(envConfigPatch, func(t []byte) error { out.Config, err = values.ParsePatch(t); return err })
+	read(envValuesPatch, func(t []byte) error { out.Values, err = values.ParsePatch(t); return err })
+	read(envMetrics, func(t []byte) error {
+		samples, warnings, err := hook.ParseSamples(t)
+		out.Samples = samples
+		for _, w := range warnings {
+			r.cfg.Logger.Warn("metric operation passed over", "hook", id.Name, "module", id.Owner.Module, "reason", w)
+		}
+		return err
+	})
+	return out, errors.Join(errs...)
+}
+
+// run is one run of an executable with files.
+type run struct {
+	id      hook.ID
+	argv    []string
+	env     []string
+	timeout time.Duration
+	labels  map[string]string
+	files   []file
+}
+
+// do runs to the end, and calls use on the outputs of a successful run while they
+// exist. What the executable did wrong comes back as *hook.RunError.
+func (r *Runner) do(ctx context.Context, run run, use func(outputs) error) (hook.Usage, error) {
+	release, err := r.takeSlot(ctx)
+	if err != nil {
+		return hook.Usage{}, fmt.Errorf("%s: not started: %w", run.id, err)
+	}
+	defer release()
+	dir, err := r.newRun()
+	if err != nil {
+		return hook.Usage{}, fmt.Errorf("%s: not started: %w", run.id, err)
+	}
+	defer r.endRun(dir)
+	o := outputs{dir: dir, limit: r.cfg.OutputLimit, names: map[string]string{}}
+	env := slices.Clip(run.env)
+	for _, f := range run.files {
+		path := filepath.Join(dir, f.name)
+		if err := os.WriteFile(path, f.text, 0o600); err != nil {
+			return hook.Usage{}, fmt.Errorf("%s: not started: %w", run.id, err)
+		}
+		env = append(env, f.env+"="+path)
+		o.names[f.env] = path
+	}
+	ended, stderr, err := r.execute(ctx, run, dir, env)
+	fail := func(cause string) error {
+		return &hook.RunError{Hook: run.id, Cause: cause, Stderr: stderr, Usage: ended.usage}
+	}
+	switch {
+	case err != nil:
+		return hook.Usage{}, fail("cannot be started: " + oneLine(err.Error()))
+	case ended.stopped != nil:
+		return ended.usage, fmt.Errorf("%s: stopped: %w", run.id, ended.stopped)
+	case ended.cause != "":
+		return ended.usage, fail(ended.cause)
+	}
+	if err := use(o); err != nil {
+		return ended.usage, fail(oneLine(err.Error()))
+	}
+	return ended.usage, nil
+}
+
+// execute runs the process with its output going to the log.
+func (r *Runner) execute(ctx context.Context, run run, dir string, env []string) (exit, string, error) {
+	log := r.runLogger(run)
+	limit := lineLimit
+	if r.cfg.ProxyJSONLogs {
+		limit = longLineLimit
+	}
+	var last tail
+	pump := func(output string, also func([]byte, bool)) func(io.Reader) {
+		return func(from io.Reader) {
+			l := &lineLogger{log: log.With("output", output), limit: limit, now: time.Now}
+			readLines(from, limit, func(line []byte, cut bool) {
+				l.line(line, cut)
+				also(line, cut)
+			})
+			l.flush()
+		}
+	}
+	ended, err := command{
+		argv: run.argv, env: env, dir: dir, timeout: run.timeout, grace: r.cfg.KillGrace,
+		stdout: pump("stdout", func([]byte, bool) {}),
+		stderr: pump("stderr", last.line),
+	}.run(ctx)
+	return ended, last.String(), err
+}
+
+func (r *Runner) runLogger(run run) *slog.Logger {
+	attrs := []any{slog.String("hook", run.id.Name)}
+	if !run.id.Owner.IsGlobal() {
+		attrs = append(attrs, slog.String("module", run.id.Owner.Module))
+	}
+	for _, k := range slices.Sorted(maps.Keys(run.labels)) {
+		attrs = append(attrs, slog.String(k, run.labels[k]))
+	}
+	return r.cfg.Logger.With(attrs...)
+}
+
+// takeSlot waits for a slot. It is given back by release, or when its lease ends.
+func (r *Runner) takeSlot(ctx context.Context) (release func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	select {
+	case r.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	give := sync.OnceFunc(func() { <-r.slots })
+	lease := time.AfterFunc(r.cfg.SlotLease, give)
+	return func() {
+		lease.Stop()
+		give()
+	}, nil
+}
+
+func (r *Runner) newRun() (string, error) {
+	dir := filepath.Join(r.dir.path, strconv.FormatInt(r.runs.Add(1), 10))
+	return dir, os.Mkdir(dir, 0o700)
+}
+
+func (r *Runner) endRun(dir string) {
+	if r.cfg.KeepTempFiles {
+		return
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		r.cfg.Logger.Warn("cannot remove the files of a hook run", "error", err)
+	}
+}
+
+// outputs are the files of a finished run.
+type outputs struct {
+	dir   string
+	limit int64
+	names map[string]string
+}
+
+// read returns the content of the file that the variable names. The hook may have
+// put anything in its place, so that it is looked at before it is trusted.
+func (o outputs) read(env string) ([]byte, error) {
+	f, err := os.OpenFile(o.names[env], os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, errors.New("the hook removed the file: expected it to be there, be it empty")
+	}
+	if err != nil {
+		return nil, pathless(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, pathless(err)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("it became %s: expected a regular file", info.Mode().Type())
+	case info.Size() == 0:
+		return nil, nil
+	case info.Size() > o.limit:
+		return nil, fmt.Errorf("it holds %d bytes: at most %d are read", info.Size(), o.limit)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, o.limit+1))
+	if err == nil && int64(len(text)) > o.limit {
+		err = fmt.Errorf("it holds more than %d bytes", o.limit)
+	}
+	return text, pathless(err)
+}
+
+// pathless drops the path of a temporary file, which says nothing to the reader.
+func pathless(err error) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return fmt.Errorf("%s: %w", pe.Op, pe.Err)
+	}
+	return err
+}
+
+// Enabled runs a module's enabled script (C-337) on values and config values, both
+// JSON. An error means that the script gave no answer.
+func (r *Runner) Enabled(ctx context.Context, module, script string, valuesJSON, configJSON []byte) (on bool, reason string, err error) {
+	run := run{
+		id: hook.ID{Owner: hook.Owner{Module: module}, Name: filepath.Base(script)}, argv: []string{script}, env: r.env, timeout: r.cfg.Timeout,
+		files: []file{
+			{envValues, "values.json", valuesJSON},
+			{envConfigValues, "config-values.json", configJSON},
+			{envEnabledResult, "enabled-result", nil},
+			{envEnabledReason, "enabled-reason", nil},
+		},
+	}
+	_, err = r.do(ctx, run, func(o outputs) error {
+		answer, err := o.read(envEnabledResult)
+		if err != nil {
+			return fmt.Errorf("bad %s: %w", envEnabledResult, err)
+		}
+		switch text := strings.TrimSpace(string(answer)); text {
+		case "true", "false":
+			on = text == "true"
+		default:
+			return fmt.Errorf("bad %s: expected true or false, got %q", envEnabledResult, text[:min(len(text), 60)])
+		}
+		// The reason is for people; without one the answer stands.
+		if text, err := o.read(envEnabledReason); err == nil {
+			reason = printable([]byte(strings.TrimSpace(string(text[:min(len(text), 1024)]))))
+		}
+		return nil
+	})
+	if err != nil {
+		return false, "", err
+	}
+	return on, reason, nil
+}

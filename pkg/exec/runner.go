@@ -1,0 +1,129 @@
+package exec
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config is what a Runner may use. The zero value of a field means its default.
+type Config struct {
+	// TempDir holds the files of runs; it is created 0700. Default: addon-operator in os.TempDir.
+	TempDir string
+	// Timeout bounds a run of a hook that sets none itself. Default 10 minutes.
+	Timeout time.Duration
+	// LoadTimeout bounds --config. Default 1 minute.
+	LoadTimeout time.Duration
+	// KillGrace lies between SIGTERM and SIGKILL. Default 5 seconds.
+	KillGrace time.Duration
+	// Slots is how many hook processes run at once. Default 2 per core, at least 4.
+	Slots int
+	// SlotLease is how long a run keeps its slot; one that outlives it goes on
+	// without, so that hanging hooks do not stop the others. Default 10 seconds.
+	SlotLease time.Duration
+	// OutputLimit is the size in bytes above which an output file is an error. Default 64 MiB.
+	OutputLimit int64
+	// KeepTempFiles leaves the files of runs where they are, for debugging (C-104).
+	KeepTempFiles bool
+	// Env is the environment of hooks, before what the contract adds. Default os.Environ().
+	Env []string
+	// ProxyJSONLogs lets JSON lines of hooks be 1 MiB long instead of 64 KiB before they are cut (C-113).
+	ProxyJSONLogs bool
+	// Logger gets the hooks' output and warnings. Default slog.Default().
+	Logger *slog.Logger
+}
+
+func (c *Config) fill() {
+	if c.TempDir == "" {
+		c.TempDir = os.TempDir() + "/addon-operator"
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = 10 * time.Minute
+	}
+	if c.LoadTimeout <= 0 {
+		c.LoadTimeout = time.Minute
+	}
+	if c.KillGrace <= 0 {
+		c.KillGrace = 5 * time.Second
+	}
+	if c.Slots <= 0 {
+		c.Slots = max(4, 2*runtime.GOMAXPROCS(0))
+	}
+	if c.SlotLease <= 0 {
+		c.SlotLease = 10 * time.Second
+	}
+	if c.OutputLimit <= 0 {
+		c.OutputLimit = 64 << 20
+	}
+	if c.Env == nil {
+		c.Env = os.Environ()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+}
+
+// ownVariables are set by this package alone; values from the operator's own
+// environment must not reach a hook.
+var ownVariables = []string{
+	envBindingContext, envValues, envConfigValues, envValuesPatch, envConfigPatch,
+	envOperations, envMetrics, envEnabledResult, envEnabledReason, envRun,
+}
+
+// Runner runs the executables of hooks. It is safe for concurrent use.
+type Runner struct {
+	cfg   Config
+	env   []string
+	dir   *runDir
+	guard *guard
+	slots chan struct{}
+	runs  atomic.Int64
+
+	mu    sync.Mutex
+	cache map[cacheKey]cached
+}
+
+// New makes the process's directory below TempDir, ends what dead operators left
+// there, and starts the shell that ends the hooks should this process be killed.
+func New(cfg Config) (*Runner, error) {
+	cfg.fill()
+	dir, err := newRunDir(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("directory for the files of hooks: %w", err)
+	}
+	g, err := startGuard(dir.path)
+	if err != nil {
+		// The other two of the three ways to end orphans still work.
+		cfg.Logger.Warn("hooks that a killed operator leaves behind will be ended at the next start only", "error", err)
+	}
+	r := &Runner{cfg: cfg, dir: dir, guard: g, slots: make(chan struct{}, cfg.Slots), cache: map[cacheKey]cached{}}
+	r.env = baseEnv(cfg.Env)
+	return r, nil
+}
+
+func baseEnv(env []string) []string {
+	out := make([]string, 0, len(env)+len(ownVariables))
+next:
+	for _, e := range env {
+		for _, name := range ownVariables {
+			if rest, ok := strings.CutPrefix(e, name); ok && strings.HasPrefix(rest, "=") {
+				continue next
+			}
+		}
+		out = append(out, e)
+	}
+	return out[:len(out):len(out)]
+}
+
+// Close ends processes that hooks left behind and removes the files. Call it when
+// no run is under way any more: end their contexts and wait for them first.
+func (r *Runner) Close() error {
+	killMarked(r.dir.path)
+	return errors.Join(r.guard.stop(), r.dir.remove(r.cfg.KeepTempFiles))
+}
