@@ -100,3 +100,8 @@ func withEnabled(global values.Snapshot, enabled []string) values.Snapshot {
 	m["enabledModules"] = list
 	return values.Must(m)
 }
+
+// ChartValues is what Helm would get for a module now.
+func (l *Loop) ChartValues(name string) (values.Snapshot, error) {
+	return l.chartValues(l.modules[name], l.published.Load())
+}

@@ -317,11 +317,18 @@ func (s *Store) Facts() settings.Facts {
 	return out
 }
 
-// Patches is the folded list of operations that hooks of an owner committed (COMPAT 11.6, module patches).
+// Patches is what hooks of an owner committed, by hook (C-480, module patches); the
+// values of secret leaves are masked.
 func (s *Store) Patches(o hook.Owner) map[string][]values.Stamped {
 	out := map[string][]values.Stamped{}
 	for name, st := range s.Section(o).sets {
-		out[name] = st.ops
+		ops := slices.Clone(st.ops)
+		for i, op := range ops {
+			if op.Op.Op == "add" && s.SecretAt(o.String(), op.Path) {
+				ops[i].Value = schema.Masked
+			}
+		}
+		out[name] = ops
 	}
 	return out
 }
@@ -333,6 +340,11 @@ func (sec *Section) CheckHelm() error {
 
 // Masked is the effective section with secret leaves blanked out, for people to read.
 func (sec *Section) Masked() values.Map { return sec.schemas.MaskSecrets(sec.Values.Clone()) }
+
+// MaskedConfig is the section of the ConfigMap with secret leaves blanked out.
+func (sec *Section) MaskedConfig() values.Map {
+	return sec.schemas.MaskSecrets(sec.ConfigValues.Clone())
+}
 
 // SecretAt reports whether a fact operation of the owner at a path touches a secret leaf.
 func (s *Store) SecretAt(owner string, path string) bool {

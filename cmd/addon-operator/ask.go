@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/addon-operator/addon-operator/pkg/operator"
+	"github.com/addon-operator/addon-operator/pkg/web"
+)
+
+// asker asks the running operator over its socket.
+type asker struct {
+	socket, format string
+}
+
+func (a *asker) flags(cmd *cobra.Command) {
+	socket := operator.Defaults().DebugSocket
+	if env := os.Getenv("DEBUG_UNIX_SOCKET"); env != "" {
+		socket = env
+	}
+	cmd.PersistentFlags().StringVar(&a.socket, "debug-unix-socket", socket, "socket of the operator (DEBUG_UNIX_SOCKET)")
+	cmd.PersistentFlags().StringVarP(&a.format, "output", "o", "yaml", "yaml or json")
+}
+
+func (a *asker) ask(cmd *cobra.Command, path string) error {
+	body, err := web.Ask(cmd.Context(), a.socket, path)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(cmd.OutOrStdout(), string(body))
+	return err
+}
+
+func moduleCommand() *cobra.Command {
+	var a asker
+	cmd := &cobra.Command{Use: "module", Short: "Look at modules of the running operator (C-473)"}
+	a.flags(cmd)
+	cmd.AddCommand(&cobra.Command{Use: "list", Short: "List modules and whether they are on", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.ask(cmd, "/module/list."+a.format) }})
+	for what, short := range map[string]string{
+		"values": "Show the effective values of a module, secrets masked", "config": "Show what the ConfigMap sets for a module",
+		"patches": "Show what the hooks of a module wrote",
+	} {
+		var global bool
+		sub := &cobra.Command{Use: what + " NAME", Short: short, Args: cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return a.ask(cmd, fmt.Sprintf("/module/%s/%s.%s?global=%t", url.PathEscape(args[0]), what, a.format, global))
+			}}
+		if what == "values" {
+			sub.Flags().BoolVarP(&global, "global", "g", false, "with the global values")
+		}
+		cmd.AddCommand(sub)
+	}
+	cmd.AddCommand(&cobra.Command{Use: "render NAME", Short: "Show the objects that a module's chart gives now", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.ask(cmd, "/module/"+url.PathEscape(args[0])+"/render")
+		}})
+	return cmd
+}
+
+func globalCommand() *cobra.Command {
+	var a asker
+	cmd := &cobra.Command{Use: "global", Short: "Look at the global section of the running operator (C-473)"}
+	a.flags(cmd)
+	for what, short := range map[string]string{
+		"values": "Show the effective global values, facts included", "config": "Show what the ConfigMap sets under global",
+		"patches": "Show what global hooks wrote",
+	} {
+		cmd.AddCommand(&cobra.Command{Use: what, Short: short, Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return a.ask(cmd, "/global/"+what+"."+a.format) }})
+	}
+	return cmd
+}
+
+func queueCommand() *cobra.Command {
+	var a asker
+	cmd := &cobra.Command{Use: "queue", Short: "Look at the lanes of the running operator"}
+	a.flags(cmd)
+	cmd.AddCommand(&cobra.Command{Use: "list", Short: "Show how many tasks wait in each lane", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.ask(cmd, "/queue/list."+a.format) }})
+	return cmd
+}

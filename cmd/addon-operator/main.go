@@ -1,0 +1,39 @@
+// Command addon-operator discovers facts about a cluster, decides which modules
+// are on, and keeps their Helm releases converged.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	root := &cobra.Command{
+		Use:           "addon-operator",
+		Short:         "Discover cluster facts and keep add-on modules converged",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	start := startCommand()
+	// Without a sub-command the binary starts the operator (C-460).
+	root.RunE = start.RunE
+	root.Args = cobra.NoArgs
+	root.Flags().AddFlagSet(start.Flags())
+	root.AddCommand(start, moduleCommand(), globalCommand(), queueCommand(), versionCommand())
+	root.SetArgs(args)
+	return root.ExecuteContext(ctx)
+}

@@ -1,0 +1,150 @@
+package operator
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/status"
+)
+
+// Config is everything that can be set from outside (section 11 of the contract).
+type Config struct {
+	// KubeConfig and KubeContext choose the cluster; empty means KUBECONFIG or the
+	// service account of the pod (C-466).
+	KubeConfig, KubeContext string
+	// Namespace is the operator's own; required.
+	Namespace string
+	// ConfigMap is the user's ConfigMap; default "addon-operator".
+	ConfigMap string
+	// ModulesDir is a list of directories separated by ':'; default "modules" (C-280).
+	ModulesDir string
+	// GlobalHooksDir holds global hooks and their schema; default "global-hooks" (C-007).
+	GlobalHooksDir string
+	// TempDir holds the files of running hooks; default /tmp/addon-operator.
+	TempDir string
+	// UnnumberedWeight is the weight of modules without a numeric prefix; default 1.
+	UnnumberedWeight int
+	// Strict requires a values.yaml in every module (C-285).
+	Strict bool
+	// CRDLabels is a list "k=v,k=v" put on CRDs and rendered objects; default heritage=addon-operator (C-433).
+	CRDLabels string
+	// CRDFilters are file name prefixes, separated by ',', that are not applied; default "doc-,_" (C-345).
+	CRDFilters string
+	// HelmHistoryMax is how many revisions of a release are kept; default 10, 0 keeps all.
+	HelmHistoryMax int
+	// HelmTimeout bounds one Helm action; default 20 min.
+	HelmTimeout time.Duration
+	// HelmIgnoreRelease is never purged.
+	HelmIgnoreRelease string
+	// ListenAddress is host:port of the HTTP endpoints; default 0.0.0.0:9650.
+	ListenAddress string
+	// MetricsPrefix begins the names of the operator's own metrics; default addon_operator_.
+	MetricsPrefix string
+	// DebugSocket is the path of the unix socket; default /var/run/addon-operator/debug.socket.
+	DebugSocket string
+	// HookTimeout bounds one run of a hook without settings.timeout; default 10 min.
+	HookTimeout time.Duration
+	// OrderPatience is how long an attempt holds up higher weights; default 15 s, negative: no order by weight.
+	OrderPatience time.Duration
+	// ParallelApply bounds how many releases are applied at once; default 16.
+	ParallelApply int
+	// PurgeGrace is the time between the announcement and the removal of a release whose module is gone; default 5 min.
+	PurgeGrace time.Duration
+	// ShutdownGrace is how long running hooks and Helm actions may go on at shutdown; default 20 s.
+	ShutdownGrace time.Duration
+	// KeepTempFiles leaves the files of hooks in place.
+	KeepTempFiles bool
+	// ProxyJSONLogs joins JSON log lines of hooks over several writes (C-113).
+	ProxyJSONLogs bool
+	// Progress, if set, is called with every status of a module; it must return quickly.
+	Progress func(status.Module)
+	Logger   *slog.Logger
+}
+
+// Defaults is the Config of a start without flags.
+func Defaults() Config {
+	return Config{
+		ConfigMap: "addon-operator", ModulesDir: "modules", GlobalHooksDir: "global-hooks", TempDir: "/tmp/addon-operator",
+		UnnumberedWeight: 1, CRDLabels: "heritage=addon-operator", CRDFilters: "doc-,_", HelmHistoryMax: 10,
+		HelmTimeout: 20 * time.Minute, ListenAddress: "0.0.0.0:9650", MetricsPrefix: "addon_operator_",
+		DebugSocket: "/var/run/addon-operator/debug.socket", HookTimeout: 10 * time.Minute, OrderPatience: 15 * time.Second,
+		ParallelApply: 16, PurgeGrace: 5 * time.Minute, ShutdownGrace: 20 * time.Second,
+	}
+}
+
+// validate reports everything that is wrong at once.
+func (c *Config) validate() error {
+	var errs []error
+	if c.Namespace == "" {
+		errs = append(errs, errors.New("no namespace: set --namespace or ADDON_OPERATOR_NAMESPACE to the namespace the operator runs in"))
+	}
+	if _, err := parseLabels(c.CRDLabels); err != nil {
+		errs = append(errs, fmt.Errorf("--crd-extra-labels: %w", err))
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	for _, v := range []string{"ADDON_OPERATOR_TILLER_LISTEN_PORT", "ADDON_OPERATOR_TILLER_PROBE_LISTEN_PORT", "TILLER_MAX_HISTORY", "TILLER_BIN_PATH", "HELM2"} {
+		if os.Getenv(v) != "" {
+			errs = append(errs, fmt.Errorf("%s is set, but Helm 2 is not supported: unset it", v))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// instance names this operator in labels of what it makes.
+func (c *Config) instance() string { return c.Namespace + "." + c.ConfigMap }
+
+func (c *Config) moduleDirs() []string {
+	var out []string
+	for _, d := range strings.Split(c.ModulesDir, ":") {
+		if d != "" {
+			out = append(out, absolute(d))
+		}
+	}
+	return out
+}
+
+// hooksDir is where global hooks lie (C-007).
+func (c *Config) hooksDir() (string, error) {
+	dir := absolute(c.GlobalHooksDir)
+	if sub := filepath.Join(dir, "hooks"); isDir(sub) {
+		return sub, nil
+	}
+	if !isDir(dir) {
+		return "", fmt.Errorf("global hooks directory %s does not exist: name another with --global-hooks-dir", dir)
+	}
+	return dir, nil
+}
+
+func absolute(dir string) string {
+	if abs, err := filepath.Abs(dir); err == nil {
+		return abs
+	}
+	return dir
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func parseLabels(text string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, pair := range strings.Split(text, ",") {
+		if pair == "" {
+			continue
+		}
+		k, v, ok := strings.Cut(pair, "=")
+		if !ok || k == "" {
+			return nil, fmt.Errorf("%q: expected key=value pairs separated by commas", text)
+		}
+		out[strings.TrimSpace(k)] = strings.TrimSpace(v)
+	}
+	return out, nil
+}

@@ -1,0 +1,254 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/yaml"
+
+	"github.com/addon-operator/addon-operator/pkg/config"
+	"github.com/addon-operator/addon-operator/pkg/converge"
+	"github.com/addon-operator/addon-operator/pkg/cron"
+	"github.com/addon-operator/addon-operator/pkg/exec"
+	"github.com/addon-operator/addon-operator/pkg/helm"
+	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/kube"
+	"github.com/addon-operator/addon-operator/pkg/metrics"
+	"github.com/addon-operator/addon-operator/pkg/module"
+	"github.com/addon-operator/addon-operator/pkg/report"
+	"github.com/addon-operator/addon-operator/pkg/schema"
+	"github.com/addon-operator/addon-operator/pkg/settings"
+	"github.com/addon-operator/addon-operator/pkg/store"
+	"github.com/addon-operator/addon-operator/pkg/web"
+)
+
+// Run is the whole operator. It returns when ctx has ended and everything it
+// started has stopped, or with the error that made going on impossible.
+//
+//  1. read flags and modules from disk
+//  2. open the HTTP port and the debug socket
+//  3. make the clients; nothing is dialled yet
+//  4. apply the operator's own CRD; read ConfigMap, Secret and facts
+//  5. make the store and the edges
+//  6. run everything: edges that watch, the reporter, the loop
+func Run(ctx context.Context, cfg Config) error {
+	if err := cfg.validate(); err != nil {
+		return err
+	}
+	hooksDir, err := cfg.hooksDir()
+	if err != nil {
+		return err
+	}
+	mods, err := module.Load(cfg.moduleDirs(), module.LoadOptions{
+		UnnumberedWeight: cfg.UnnumberedWeight, Strict: cfg.Strict, GlobalHooksDir: absolute(cfg.GlobalHooksDir),
+		CRDFilterPrefixes: strings.Split(cfg.CRDFilters, ","),
+	})
+	if err != nil {
+		return err
+	}
+	logModules(cfg.Logger, mods)
+	rest, kubeconfig, err := clientConfig(cfg)
+	if err != nil {
+		return err
+	}
+	clients, err := kube.NewClients(rest)
+	if err != nil {
+		return err
+	}
+	typed, err := kubernetes.NewForConfigAndClient(clients.REST, clients.HTTP)
+	if err != nil {
+		return err
+	}
+	w, err := newWiring(ctx, cfg, mods, hooksDir, kubeconfig, clients, typed)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	return w.run(ctx)
+}
+
+// wiring is the assembled operator.
+type wiring struct {
+	cfg      Config
+	clients  *kube.Clients
+	tracker  *kube.Tracker
+	helm     *helm.Client
+	exec     *exec.Runner
+	cron     *cron.Cron
+	store    *config.Store
+	reporter *report.Reporter
+	loop     *converge.Loop
+	inspect  *inspector
+	metrics  *prometheus.Registry
+	hookRegs *prometheus.Registry
+}
+
+func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kubeconfig string, clients *kube.Clients, typed kubernetes.Interface) (*wiring, error) {
+	w := &wiring{cfg: cfg, clients: clients, metrics: prometheus.NewRegistry(), hookRegs: prometheus.NewRegistry()}
+	extra, _ := parseLabels(cfg.CRDLabels) // validate has seen it
+
+	schemas := func(section string) *schema.Set { return schemaOf(mods, section) }
+	var values *store.Store
+	w.store = config.New(config.Config{Client: typed, Namespace: cfg.Namespace, Name: cfg.ConfigMap, Schemas: schemas, Logger: cfg.Logger,
+		SecretFact: func(owner, path string) bool { return values.SecretAt(owner, path) }})
+	if err := patiently(ctx, cfg.Logger, "apply the operator's own CRD", func() error { return w.ensureOwnCRD(ctx) }); err != nil {
+		return nil, err
+	}
+	var conf settings.Settings
+	var facts settings.Facts
+	err := patiently(ctx, cfg.Logger, "read the ConfigMap and facts", func() (err error) {
+		if conf, err = w.store.Load(ctx); err != nil {
+			return err
+		}
+		facts, err = w.store.LoadFacts(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if values, err = store.New(mods, facts); err != nil {
+		return nil, err
+	}
+
+	env := os.Environ()
+	if kubeconfig != "" {
+		env = append(env, "KUBECONFIG="+kubeconfig)
+	}
+	if w.exec, err = exec.New(exec.Config{TempDir: cfg.TempDir, Timeout: cfg.HookTimeout, KeepTempFiles: cfg.KeepTempFiles,
+		Env: env, ProxyJSONLogs: cfg.ProxyJSONLogs, Logger: cfg.Logger}); err != nil {
+		return nil, err
+	}
+	w.cron = cron.New()
+	if w.helm, err = helm.New(helm.Config{REST: clients.REST, Discovery: clients.Discovery, Mapper: clients.Mapper,
+		Namespace: cfg.Namespace, Instance: cfg.instance(), Labels: extra, HistoryMax: cfg.HelmHistoryMax,
+		Timeout: cfg.HelmTimeout, Logger: cfg.Logger}); err != nil {
+		return nil, err
+	}
+	w.tracker = kube.NewTracker(clients, labels.SelectorFromSet(extra), func(m string, drifted bool) { w.loop.ObjectsChanged(m, drifted) }, cfg.Logger)
+	w.reporter = report.New(report.Config{Dynamic: clients.Dynamic, Client: typed, Namespace: cfg.Namespace, ConfigMap: cfg.ConfigMap, Logger: cfg.Logger})
+
+	self := metrics.NewSelf(w.metrics, cfg.MetricsPrefix)
+	hookMetrics := metrics.NewHooks()
+	w.hookRegs.MustRegister(hookMetrics)
+
+	w.loop = converge.New(converge.Config{
+		Modules: mods, Store: values, Settings: conf, Facts: facts, GlobalHooksDir: hooksDir,
+		Namespace: cfg.Namespace, Instance: cfg.instance(), CRDLabels: extra, IgnoreRelease: cfg.HelmIgnoreRelease,
+		OrderPatience: cfg.OrderPatience, ParallelApply: cfg.ParallelApply, PurgeGrace: cfg.PurgeGrace, ShutdownGrace: cfg.ShutdownGrace,
+		Logger: cfg.Logger,
+		Ports: converge.Ports{
+			Executables: w.exec, Watcher: kube.NewWatcher(clients, cfg.Logger), Scheduler: w.cron, Objects: clients,
+			Installer: w.helm, Tracker: w.tracker, Cluster: clients, Settings: w.store, Facts: w.store,
+			Reporter: reporter{w.reporter, self, cfg.Progress}, Meter: meter{self, hookMetrics},
+		},
+	})
+	w.inspect = &inspector{loop: w.loop, store: values, mods: mods, helm: w.helm, namespace: cfg.Namespace}
+	return w, nil
+}
+
+// run starts every part and returns when all have ended.
+func (w *wiring) run(ctx context.Context) error {
+	public, err := web.ListenTCP(ctx, w.cfg.ListenAddress)
+	if err != nil {
+		return err
+	}
+	socket, err := web.ListenUnix(ctx, w.cfg.DebugSocket)
+	if err != nil {
+		_ = public.Close()
+		return err
+	}
+	// The reporter and the endpoints outlive the loop, so that its last words are heard.
+	edges, stopEdges := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopEdges()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer stopEdges()
+		return w.loop.Run(ctx)
+	})
+	group.Go(func() error { return w.reporter.Run(edges) })
+	group.Go(func() error {
+		return web.Serve(edges, public, web.Public(w.inspect,
+			promhttp.HandlerFor(w.metrics, promhttp.HandlerOpts{}), promhttp.HandlerFor(w.hookRegs, promhttp.HandlerOpts{})))
+	})
+	group.Go(func() error { return web.Serve(edges, socket, web.Debug(w.inspect)) })
+	group.Go(func() error { return ended(ctx, w.store.Run(ctx, w.loop.ApplySettings)) })
+	group.Go(func() error { return ended(ctx, w.cron.Run(ctx)) })
+	group.Go(func() error { return ended(ctx, w.tracker.Run(edges)) })
+	group.Go(func() error {
+		return ended(ctx, w.clients.WatchDiscovery(ctx, func() {
+			w.helm.Refresh()
+			w.loop.CapabilitiesChanged()
+		}, w.loop.CRDsChanged))
+	})
+	return group.Wait()
+}
+
+// ended turns the end of the context into no error.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return nil
+	}
+	return err
+}
+
+// patiently goes on trying while the API server is away.
+func patiently(ctx context.Context, log *slog.Logger, what string, try func() error) error {
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		log.Error("cannot "+what+"; trying again", "error", err, "in", wait)
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// ensureOwnCRD applies the Module CRD.
+func (w *wiring) ensureOwnCRD(ctx context.Context) error {
+	text, err := yaml.YAMLToJSON(report.CRD)
+	if err != nil {
+		return fmt.Errorf("the built-in Module CRD: %w", err)
+	}
+	return w.clients.EnsureCRDs(ctx, []module.CRD{{File: "modules.yaml", Name: "modules.addon-operator.io", Text: text}}, nil)
+}
+
+func schemaOf(mods *module.Set, section string) *schema.Set {
+	if section == hook.Global.Section() {
+		return &mods.GlobalSchema
+	}
+	for _, m := range mods.Modules {
+		if m.Key == section {
+			return &m.Schemas
+		}
+	}
+	return &schema.Set{}
+}
+
+func logModules(log *slog.Logger, mods *module.Set) {
+	for _, m := range mods.Modules {
+		for _, warning := range m.Warnings {
+			log.Warn(warning, "module", m.Name)
+		}
+	}
+	for name, err := range mods.Broken {
+		log.Error("module cannot be read; its release, if any, is left alone", "module", name, "error", err)
+	}
+}
