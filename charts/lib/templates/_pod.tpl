@@ -54,7 +54,8 @@ affinity:
 {{/*
 lib.pdb (dict "ctx" $ "app" "controller" "name" "cert-manager" "maxUnavailable" 1)
 A PodDisruptionBudget for the pods of a component. name defaults to <module>-<app>; maxUnavailable (a count or a percentage)
-to 1, unless minAvailable is given. With one replica a budget of minAvailable 1 would block every drain: do not.
+to 1, unless minAvailable is given. minAvailable 1 over one replica blocks every drain. Of a DaemonSet's pods only
+minAvailable, as a count, can be demanded: the controller cannot ask a DaemonSet for its scale.
 */}}
 {{- define "lib.pdb" -}}
 apiVersion: policy/v1
