@@ -1,0 +1,108 @@
+package kube
+
+import (
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/addon-operator/addon-operator/pkg/hook"
+)
+
+func contains(s, part string) bool { return strings.Contains(s, part) }
+
+func TestNamespacesOfModules(t *testing.T) {
+	const name, instance = "kube-test-own", "ns.addon-operator"
+	c := clients(t)
+	get := func() *unstructured.Unstructured {
+		u, err := c.namespaces().Get(within(t), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	ensure := func(level string) {
+		t.Helper()
+		if err := c.EnsureNamespace(within(t), name, level, instance); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove := func(instance string) (bool, string) {
+		t.Helper()
+		removed, why, err := c.RemoveNamespace(within(t), name, instance)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return removed, why
+	}
+	ensure("baseline")
+	if l := get().GetLabels(); l[managedByLabel] != managedBy || l[instanceLabel] != instance || l[podSecurityLabel] != "baseline" {
+		t.Fatalf("labels are %v", l)
+	}
+	ensure("restricted")
+	if l := get().GetLabels()[podSecurityLabel]; l != "restricted" {
+		t.Errorf("the level of a namespace of ours stayed %s", l)
+	}
+	create1(t, c, configMap(name, "x", nil, nil))
+	if removed, why := remove(instance); removed || !contains(why, "ConfigMap/x") {
+		t.Errorf("removed %t because %q", removed, why)
+	}
+	do(t, c, deletion("ConfigMap", name, "x"))
+	if removed, why := remove("other.addon-operator"); removed || !contains(why, "not made by this operator") {
+		t.Errorf("removed %t because %q", removed, why)
+	}
+	if removed, why := remove(instance); !removed {
+		t.Errorf("an empty namespace of ours was kept: %s", why)
+	}
+	ensure("") // waits for the deletion to end
+	if get().GetDeletionTimestamp() != nil {
+		t.Error("the namespace is still being deleted")
+	}
+	if removed, _ := remove(instance); !removed {
+		t.Error("not removed again")
+	}
+	if removed, _, err := c.RemoveNamespace(within(t), "kube-test-none", instance); !removed || err != nil {
+		t.Errorf("one that does not exist: %t, %v", removed, err)
+	}
+}
+
+func TestNamespaceOfSomebodyElseIsLeftAlone(t *testing.T) {
+	c := clients(t)
+	ns := namespace(t, c, map[string]any{"theirs": "x"})
+	if err := c.EnsureNamespace(within(t), ns, "restricted", "i"); err != nil {
+		t.Fatal(err)
+	}
+	u, err := c.namespaces().Get(within(t), ns, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, set := u.GetLabels()[podSecurityLabel]; set {
+		t.Errorf("labels became %v", u.GetLabels())
+	}
+	if removed, why, err := c.RemoveNamespace(within(t), ns, "i"); removed || err != nil {
+		t.Errorf("removed: %t, %s, %v", removed, why, err)
+	}
+}
+
+func TestNamespaceThatDoesNotEnd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for the deadline")
+	}
+	c := clients(t)
+	ns := namespace(t, c, nil)
+	held := configMap(ns, "held", nil, nil)
+	held["metadata"].(map[string]any)["finalizers"] = []any{"kube.test/held"}
+	create1(t, c, held)
+	do(t, c, deletion("Namespace", "", ns))
+	t.Cleanup(func() { do(t, c, mergePatch("ConfigMap", ns, "held", `{"metadata":{"finalizers":null}}`)) })
+	err := c.EnsureNamespace(within(t), ns, "", "i")
+	if err == nil || !contains(err.Error(), "being deleted") || !contains(err.Error(), "kube.test/held") {
+		t.Errorf("the error is %v", err)
+	}
+	// A foreground deletion waits in the same way, and says so.
+	err = c.Execute(within(t), []hook.Operation{{Verb: hook.Delete, Kind: "ConfigMap", Namespace: ns, Name: "held"}})
+	if err == nil || !contains(err.Error(), "kube.test/held") {
+		t.Errorf("the error is %v", err)
+	}
+}
