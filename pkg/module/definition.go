@@ -63,6 +63,11 @@ func readDefinition(m *Descriptor, c candidate, ch chart, opts LoadOptions) erro
 	if d.err != nil {
 		return fmt.Errorf("%s: %w", path, d.err)
 	}
+	for _, suffix := range []string{"Enabled", "Maintenance", "Channel", "Version", "Update", "Source"} {
+		if strings.HasSuffix(m.Key, suffix) {
+			m.warn("the values key %s of module %s looks like a setting of another module; consider renaming the directory", m.Key, m.Name)
+		}
+	}
 	for _, key := range slices.Sorted(maps.Keys(doc)) {
 		if !slices.Contains(d.seen, key) {
 			m.warn("%s: key %s is not known and is ignored", definitionFile, key)

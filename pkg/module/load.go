@@ -64,7 +64,10 @@ func Load(dirs []string, opts LoadOptions) (*Set, error) {
 		return nil, err
 	}
 	readAll(set, found, opts)
-	flags := static(set, commons, found)
+	flags, err := static(set, commons, found)
+	if err != nil {
+		return nil, err
+	}
 	for _, m := range set.Modules {
 		if on, ok := flags[m.Key]; ok {
 			m.StaticEnabled = &on
@@ -107,15 +110,15 @@ func scan(set *Set, dirs []string) ([]candidate, []*common, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		values, err := readCommon(filepath.Join(abs, valuesFile))
+		common, err := readCommon(filepath.Join(abs, valuesFile))
 		if err != nil {
 			return nil, nil, err
 		}
-		commons = append(commons, values)
+		commons = append(commons, common)
 		before := len(found)
 		for _, e := range entries {
 			if c, ok := inspect(set, abs, e, taken); ok {
-				c.common = values
+				c.common = common
 				found = append(found, c)
 			}
 		}
@@ -212,12 +215,6 @@ func checkName(name string) error {
 	key := values.Key(name)
 	if key == "global" {
 		return errors.New(`module name "global": its values key is that of the global values; rename the directory`)
-	}
-	for _, suffix := range []string{"Enabled", "Maintenance"} {
-		if strings.HasSuffix(key, suffix) {
-			return fmt.Errorf("module name %q: its values key %q looks like a setting of module %q; rename the directory",
-				name, key, values.Name(strings.TrimSuffix(key, suffix)))
-		}
 	}
 	if len(name) > maxNameLength {
 		return fmt.Errorf("module name %q: expected at most %d characters, the limit of a Helm release name; rename the directory",

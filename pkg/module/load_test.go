@@ -179,8 +179,6 @@ func TestBadNamesBreakOnlyTheirModule(t *testing.T) {
 		"010-Upper":                      "lower-case",
 		"010-a--b":                       "lower-case",
 		"010-global":                     "global values",
-		"010-x-enabled":                  "setting of module",
-		"010-x-maintenance":              "setting of module",
 		"010-" + strings.Repeat("a", 54): "53 characters",
 	} {
 		set := load(t, LoadOptions{}, files(t, map[string]string{dirName + "/hooks/x": "", "001-good/hooks/x": ""}))
@@ -231,6 +229,15 @@ func TestStaticValuesAreLayered(t *testing.T) {
 	wantWarning(t, set.Warnings, "nobody", "no module")
 	wantWarning(t, set.Warnings, "ghostEnabled")
 	wantWarning(t, set.Warnings, "myModule", "another directory")
+}
+
+func TestAModuleNamedLikeASettingLoadsWithAWarning(t *testing.T) {
+	set := load(t, LoadOptions{}, files(t, map[string]string{"values.yaml": "xEnabled: {a: 1}\nxEnabledEnabled: true", "x-enabled/hooks/a": ""}))
+	m := set.Get("x-enabled")
+	if m == nil || m.Static["a"] != int64(1) || m.StaticEnabled == nil {
+		t.Fatal(set.Broken, m)
+	}
+	wantWarning(t, m.Warnings, "xEnabled", "looks like a setting")
 }
 
 func TestAFlagThatIsNoBooleanIsAStartupErrorNamingFileAndKey(t *testing.T) { // C-297

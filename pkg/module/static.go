@@ -28,12 +28,14 @@ func readCommon(path string) (*common, error) {
 	}
 	for key, v := range doc {
 		if name, ok := strings.CutSuffix(key, "Enabled"); ok && name != "" {
-			on, isBool := v.(bool)
-			if !isBool {
-				return nil, fmt.Errorf("%s: key %s: expected true or false without quotes, got %v", path, key, v)
+			if on, isBool := v.(bool); isBool {
+				c.flags[name] = on
+				continue
 			}
-			c.flags[name] = on
-			continue
+			// An object may be the section of a module whose name ends in -enabled.
+			if _, isMap := v.(values.Map); !isMap {
+				return nil, notBool(path, key, v)
+			}
 		}
 		c.sections[key] = v
 	}
@@ -46,6 +48,10 @@ func readCommon(path string) (*common, error) {
 		return nil, fmt.Errorf("%s: key global: expected an object, got %v", path, g)
 	}
 	return c, nil
+}
+
+func notBool(path, key string, v any) error {
+	return fmt.Errorf("%s: key %s: expected true or false without quotes, got %v", path, key, v)
 }
 
 // readMap reads a YAML file whose root is an object; absent or empty is an empty one.
@@ -69,7 +75,7 @@ func readMap(path string) (values.Map, error) {
 
 // static merges the global values and flags of all directories, later ones over
 // earlier ones, and warns of sections that nobody reads.
-func static(set *Set, commons []*common, found []candidate) map[string]bool {
+func static(set *Set, commons []*common, found []candidate) (map[string]bool, error) {
 	owners := map[*common]map[string]bool{}
 	known := map[string]bool{}
 	for _, c := range found {
@@ -87,6 +93,9 @@ func static(set *Set, commons []*common, found []candidate) map[string]bool {
 		set.GlobalStatic = values.Merge(set.GlobalStatic, c.global)
 		maps.Copy(flags, c.flags)
 		for _, key := range slices.Sorted(maps.Keys(c.sections)) {
+			if !known[key] && strings.HasSuffix(key, "Enabled") {
+				return nil, notBool(c.path, key, c.sections[key])
+			}
 			if !owners[c][key] && !known[key] {
 				set.warn("%s: key %s belongs to no module", c.path, key)
 			} else if !owners[c][key] {
@@ -99,7 +108,7 @@ func static(set *Set, commons []*common, found []candidate) map[string]bool {
 			}
 		}
 	}
-	return flags
+	return flags, nil
 }
 
 // ownStatic lays the module's own values.yaml over its common section (C-295).

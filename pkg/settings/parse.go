@@ -1,0 +1,191 @@
+package settings
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/addon-operator/addon-operator/pkg/values"
+)
+
+// NoResourceReconciliation is the one maintenance mode of a module (C-355).
+const NoResourceReconciliation = "NoResourceReconciliation"
+
+const globalKey = "global"
+
+// Parse reads the data of the ConfigMap and lays it over the secret leaves by
+// section (C-370 … C-376). Where both have a leaf, the ConfigMap's wins: the user
+// wrote it after the operator moved the last one away.
+//
+// A key that cannot be used becomes a Problem and keeps the value it has in
+// previous; other keys go on. Whether a key belongs to a module that exists is
+// not looked at.
+func Parse(data map[string]string, secret map[string]values.Map, previous Settings) Settings {
+	s := Settings{Exists: true, Sections: map[string]values.Map{}, Enabled: map[string]bool{}, Maintenance: map[string]string{}}
+	bad := map[string]bool{}
+	for _, key := range slices.Sorted(maps.Keys(data)) {
+		if err := s.add(key, data[key]); err != nil {
+			s.Problems = append(s.Problems, Problem{Key: key, Message: err.Error()})
+			s.keep(key, previous)
+			bad[key] = true
+		}
+	}
+	for key, leaves := range secret {
+		if !bad[key] && len(leaves) > 0 {
+			s.Sections[key] = values.Merge(leaves, s.Sections[key])
+		}
+	}
+	return s
+}
+
+// add reads one key. The type of the value decides what it is: an object is a
+// section, a scalar a setting of the module before the suffix.
+func (s *Settings) add(key, text string) error {
+	base, suffix := cutSuffix(key)
+	if suffix != "" {
+		if err := checkKey(base); err != nil {
+			return err
+		}
+		v, err := values.DecodeYAML([]byte(text))
+		if m, ok := v.(values.Map); ok && err == nil {
+			s.Sections[key] = m
+			return nil
+		}
+		return s.setting(base, suffix, key, text)
+	}
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	m, err := section(key, text)
+	if err != nil {
+		return err
+	}
+	s.Sections[key] = m
+	return nil
+}
+
+// suffixes are the settings of a module beside its section. The last four select
+// what version of a module runs; they are read elsewhere.
+func suffixes() []string {
+	return []string{"Enabled", "Maintenance", "Channel", "Version", "Update", "Source"}
+}
+
+func cutSuffix(key string) (base, suffix string) {
+	for _, suffix := range suffixes() {
+		if base, ok := strings.CutSuffix(key, suffix); ok && base != "" {
+			return base, suffix
+		}
+	}
+	return key, ""
+}
+
+func checkKey(key string) error {
+	if err := values.CheckKey(key); err != nil {
+		return fmt.Errorf("bad module name %q: should be camelCased: %w; rename the key or remove it (C-374)", values.Name(key), err)
+	}
+	return nil
+}
+
+func (s *Settings) setting(base, suffix, key, text string) error {
+	switch suffix {
+	case "Enabled":
+		if text != "true" && text != "false" {
+			return fmt.Errorf(`expected exactly "true" or "false", got %q; correct the value or remove the key (C-373)`, brief(text))
+		}
+		s.Enabled[base] = text == "true"
+	case "Maintenance":
+		switch text {
+		case "":
+		case NoResourceReconciliation, strings.ToLower(NoResourceReconciliation):
+			s.Maintenance[base] = NoResourceReconciliation
+		default:
+			return fmt.Errorf("expected %s or no text, got %q; correct the value or remove %s (C-355)", NoResourceReconciliation, brief(text), key)
+		}
+	}
+	return nil
+}
+
+func section(key, text string) (values.Map, error) {
+	v, err := values.DecodeYAML([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("expected YAML: %w; correct the text", err)
+	}
+	switch m := v.(type) {
+	case values.Map:
+		return m, nil
+	case nil:
+		return values.Map{}, nil
+	case bool:
+		if key != globalKey {
+			return nil, fmt.Errorf("expected an object with the values of the module, got %v; to switch it on or off, write %sEnabled: %q (C-372, C-373)",
+				m, key, fmt.Sprint(m))
+		}
+	}
+	return nil, fmt.Errorf("expected an object such as {name: value}, got %s; correct the text (C-371, C-372)", kind(v))
+}
+
+func kind(v any) string {
+	switch v.(type) {
+	case []any:
+		return "a list"
+	case string:
+		return "text"
+	}
+	return fmt.Sprintf("%v", v)
+}
+
+func brief(text string) string {
+	if r := []rune(text); len(r) > 40 {
+		return string(r[:40]) + "…"
+	}
+	return text
+}
+
+// keep takes over the last valid value of a key that cannot be used now.
+func (s *Settings) keep(key string, previous Settings) {
+	if m, ok := previous.Sections[key]; ok {
+		s.Sections[key] = m
+	}
+	base, suffix := cutSuffix(key)
+	switch suffix {
+	case "Enabled":
+		if on, ok := previous.Enabled[base]; ok {
+			s.Enabled[base] = on
+		}
+	case "Maintenance":
+		if mode, ok := previous.Maintenance[base]; ok {
+			s.Maintenance[base] = mode
+		}
+	}
+}
+
+// Equal says whether two readings mean the same, problems included.
+func Equal(a, b Settings) bool {
+	return a.Exists == b.Exists && len(Changed(a, b)) == 0 && slices.Equal(a.Problems, b.Problems)
+}
+
+// Changed returns the keys of the ConfigMap whose values differ, sorted.
+func Changed(a, b Settings) []string {
+	out := differing(a.Sections, b.Sections, "", func(x, y values.Map) bool { return reflect.DeepEqual(x, y) })
+	out = append(out, differing(a.Enabled, b.Enabled, "Enabled", func(x, y bool) bool { return x == y })...)
+	out = append(out, differing(a.Maintenance, b.Maintenance, "Maintenance", func(x, y string) bool { return x == y })...)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func differing[V any](a, b map[string]V, suffix string, equal func(x, y V) bool) []string {
+	var out []string
+	for key, x := range a {
+		if y, ok := b[key]; !ok || !equal(x, y) {
+			out = append(out, key+suffix)
+		}
+	}
+	for key := range b {
+		if _, ok := a[key]; !ok {
+			out = append(out, key+suffix)
+		}
+	}
+	return out
+}
