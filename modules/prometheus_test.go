@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
 const prometheusDir = "300-prometheus"
@@ -221,6 +223,39 @@ func TestPrometheusHooksAnswerConfig(t *testing.T) {
 	}
 }
 
+func TestPrometheusSettingsAreCheckedBeforeTheyAreUsed(t *testing.T) {
+	schemas := loadModule(t, prometheusDir).Schemas
+	if got := schemas.SecretPaths(); !slices.Equal(got, []string{"auth.password"}) {
+		t.Errorf("want the password to be the one secret, got %v", got)
+	}
+	for _, test := range []struct{ sentence, section, violation string }{
+		{"nothing set is fine", `{}`, ""},
+		{"what the README shows is fine", `{"retention":"30d","scrapeInterval":"1m","storage":{"class":"gp3","size":"100Gi"},
+			"longterm":{"retention":"2y"},"trickster":{"enabled":true},"resources":{"main":{"requests":{"cpu":1,"memory":"2Gi"}}}}`, ""},
+		{"an unknown setting is named", `{"retentoin":"30d"}`, "retentoin"},
+		{"an interval too long for the rules is refused", `{"scrapeInterval":"5m"}`, "scrapeInterval"},
+		{"a size without a unit is refused", `{"storage":{"size":"100"}}`, "size"},
+		{"a long-term interval is in minutes", `{"longterm":{"scrapeInterval":"300s"}}`, "scrapeInterval"},
+		{"a short password is refused", `{"auth":{"password":"secret"}}`, "password"},
+	} {
+		t.Run(test.sentence, func(t *testing.T) {
+			section := values.Map{}
+			if err := json.Unmarshal([]byte(test.section), &section); err != nil {
+				t.Fatal(err)
+			}
+			err := schemas.Config.Validate(schemas.Config.Default(section), "prometheus")
+			if (err == nil) != (test.violation == "") || err != nil && !strings.Contains(err.Error(), test.violation) {
+				t.Errorf("want %q, got %v", test.violation, err)
+			}
+		})
+	}
+	// C-313: the chart is not rendered before the hook has made a password.
+	section := schemas.Values.Default(schemas.Config.Default(values.Map{}))
+	if err := schemas.Helm.Validate(section, "prometheus"); err == nil || !strings.Contains(err.Error(), "password") {
+		t.Errorf("want a missing password to stop the render, got %v", err)
+	}
+}
+
 // nginx: ngx_crypt_ssha compares sha1(password + salt) with what stands before the salt.
 func TestBasicAuthIsALineThatNginxAccepts(t *testing.T) {
 	c := prometheusCase(t, "ingress")
@@ -294,23 +329,21 @@ func volumeValues(t *testing.T) []map[string]any {
 	base := clone(prometheusCase(t, "aws").values)
 	set(base, false, "prometheus", "grafana", "enabled") // dashboards are most of the text
 	var out []map[string]any
-	for _, defaultClass := range []string{"", "gp3", "io2"} {
-		for _, inUse := range []string{"", "gp3"} {
+	for _, inUse := range []string{"", "gp3"} {
+		for _, defaultClass := range []string{"", "gp3", "io2"} {
 			for _, class := range []string{"", "gp3", "ssd.fast"} {
-				for _, size := range []string{"20Gi", "50Gi"} {
-					for _, ha := range []bool{false, true} {
-						values := clone(base)
-						set(values, defaultClass, "global", "discovery", "storage", "defaultClass")
-						set(values, ha, "global", "highAvailability")
-						set(values, class, "prometheus", "storage", "class")
-						set(values, size, "prometheus", "storage", "size")
-						if inUse != "" {
-							set(values, map[string]any{
-								"data-prometheus-main-0": inUse, "data-prometheus-main-1": inUse, "data-prometheus-longterm-0": inUse,
-							}, "prometheus", "internal", "claims")
-						}
-						out = append(out, values)
+				for size, ha := range map[string]bool{"20Gi": false, "50Gi": true} {
+					values := clone(base)
+					set(values, defaultClass, "global", "discovery", "storage", "defaultClass")
+					set(values, ha, "global", "highAvailability")
+					set(values, class, "prometheus", "storage", "class")
+					set(values, size, "prometheus", "storage", "size")
+					if inUse != "" {
+						set(values, map[string]any{
+							"data-prometheus-main-0": inUse, "data-prometheus-main-1": inUse, "data-prometheus-longterm-0": inUse,
+						}, "prometheus", "internal", "claims")
 					}
+					out = append(out, values)
 				}
 			}
 		}
