@@ -200,3 +200,5 @@ func eventually(t testing.TB, what string, ok func() bool) {
 }
 
 var configMapResource = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+
+var getOptions = metav1.GetOptions{}
