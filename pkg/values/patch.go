@@ -171,7 +171,8 @@ func applyIndex(at []any, op Op, path []string) (any, error) {
 		return append(at, Clone(op.Value)), nil
 	}
 	i, err := strconv.Atoi(key)
-	if err != nil || i < 0 || i > len(at) || (i == len(at) && !(last && op.Op == "add")) {
+	// RFC 6901 knows neither signs nor leading zeros.
+	if err != nil || key != strconv.Itoa(i) || i < 0 || i > len(at) || (i == len(at) && !(last && op.Op == "add")) {
 		return nil, fmt.Errorf("index %q of an array of %d: %w", key, len(at), ErrAbsent)
 	}
 	switch {
@@ -256,10 +257,13 @@ func Fold(doc Map, sets ...[]Stamped) Map {
 }
 
 func ensureParents(at Map, path []string) {
-	for _, key := range path[:len(path)-1] {
+	for i, key := range path[:len(path)-1] {
 		next, ok := at[key]
 		if !ok || next == nil {
 			next = Map{}
+			if path[i+1] == "-" {
+				next = []any{}
+			}
 			at[key] = next
 		}
 		if at, ok = next.(Map); !ok {
