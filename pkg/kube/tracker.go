@@ -174,6 +174,7 @@ func (t *Tracker) AwaitGone(module string, objs []object.Ref) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := t.module(module)
+	m.told = "" // even if nothing is left, that is news
 	t.unhold(m)
 	old := t.disown(m)
 	for _, ref := range objs {
@@ -407,7 +408,7 @@ func (t *Tracker) gone(ref object.Ref, tr *tracked, version uint64) {
 func (t *Tracker) module(name string) *tracking {
 	m := t.modules[name]
 	if m == nil {
-		m = &tracking{objects: map[object.Ref]*tracked{}}
+		m = &tracking{objects: map[object.Ref]*tracked{}, told: picture(nil, nil)}
 		t.modules[name] = m
 	}
 	return m
