@@ -7,6 +7,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 )
 
@@ -51,8 +52,8 @@ func awaitOnce(ctx context.Context, client dynamic.ResourceInterface, name strin
 	for ev := range w.ResultChan() {
 		u, _ := ev.Object.(*unstructured.Unstructured)
 		switch ev.Type {
-		case "ADDED", "MODIFIED":
-		case "DELETED":
+		case watch.Added, watch.Modified:
+		case watch.Deleted:
 			u = nil
 		default:
 			return false, fmt.Errorf("watch %s: %w", name, apierrors.FromObject(ev.Object))

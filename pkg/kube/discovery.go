@@ -24,8 +24,7 @@ var (
 // probes are the waits before discovery is compared again after a CRD or
 // APIService changed: the server's discovery follows them with a delay that no
 // watch shows.
-var probes = []time.Duration{0, 50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond,
-	600 * time.Millisecond, 2 * time.Second, 5 * time.Second}
+var probes = []time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond, time.Second, 4 * time.Second}
 
 // served knows the set of resources that the cluster served when last asked.
 type served struct {
@@ -95,24 +94,20 @@ func servedDigest(resources []*metav1.APIResourceList) string {
 // that was deleted or whose spec changed since it was first seen.
 func (c *Clients) WatchDiscovery(ctx context.Context, onChange func(), onCRD func(name string)) error {
 	dirty := make(chan struct{}, 1)
-	poke := func() {
-		select {
-		case dirty <- struct{}{}:
-		default:
-		}
-	}
-	crds := &crdSink{poke: poke, seen: map[string]crdSeen{}, changed: func(name string, now crdSeen) {
+	poke := func() { signal(dirty) }
+	crds := newHeaderSink(poke, func(name string, now crdSeen) {
 		if c.ensured.drop(name, now) && onCRD != nil {
 			onCRD(name)
 		}
-	}}
+	})
+	services := newHeaderSink(poke, func(string, crdSeen) {})
 	changed := c.discoveryChanged()
 	var wg sync.WaitGroup
+	defer wg.Wait()
 	wg.Go(func() { newFeed(headers{c.Metadata.Resource(crdResource)}, crds, "", "", c.discoveryChanged).run(ctx) })
 	wg.Go(func() {
-		newFeed(headers{c.Metadata.Resource(apiServiceResource)}, pokeSink{poke}, "", "", c.discoveryChanged).run(ctx)
+		newFeed(headers{c.Metadata.Resource(apiServiceResource)}, services, "", "", c.discoveryChanged).run(ctx)
 	})
-	defer wg.Wait()
 	c.probe(ctx, dirty, changed, onChange)
 	return nil
 }
@@ -143,56 +138,61 @@ func (c *Clients) probe(ctx context.Context, dirty, changed <-chan struct{}, onC
 	}
 }
 
-// pokeSink only notices that something happened.
-type pokeSink struct{ poke func() }
-
-func (s pokeSink) begin()               {}
-func (s pokeSink) put(metav1.Object)    { s.poke() }
-func (s pokeSink) remove(metav1.Object) { s.poke() }
-func (s pokeSink) end()                 {}
-func (s pokeSink) fault(error)          {}
-
 // crdSeen identifies a version of a CRD's spec.
 type crdSeen struct {
 	uid        types.UID
 	generation int64
 }
 
-// crdSink notices CRDs whose spec changed.
-type crdSink struct {
-	poke    func()
-	changed func(name string, now crdSeen)
-	seen    map[string]crdSeen
-	listed  map[string]bool
+// headerSink notices what changes among CRDs or APIServices.
+type headerSink struct {
+	poke    func()                         // something changed, status included
+	changed func(name string, now crdSeen) // a spec changed, or, with the zero value, is gone
+	seen    map[string]header
+	listing int
+	listed  bool
 }
 
-func (s *crdSink) begin() { s.listed = map[string]bool{} }
+type header struct {
+	crdSeen
+	version string
+	listing int
+}
 
-func (s *crdSink) put(o metav1.Object) {
-	s.poke()
-	now := crdSeen{o.GetUID(), o.GetGeneration()}
-	s.listed[o.GetName()] = true
+func newHeaderSink(poke func(), changed func(string, crdSeen)) *headerSink {
+	return &headerSink{poke: poke, changed: changed, seen: map[string]header{}}
+}
+
+func (s *headerSink) begin() { s.listing++ }
+
+func (s *headerSink) put(o metav1.Object) {
+	now := header{crdSeen{o.GetUID(), o.GetGeneration()}, o.GetResourceVersion(), s.listing}
 	old, known := s.seen[o.GetName()]
 	s.seen[o.GetName()] = now
-	if known && old != now {
-		s.changed(o.GetName(), now)
+	if s.listed && old.version != now.version {
+		s.poke()
+	}
+	if known && old.crdSeen != now.crdSeen {
+		s.changed(o.GetName(), now.crdSeen)
 	}
 }
 
-func (s *crdSink) remove(o metav1.Object) {
+func (s *headerSink) remove(o metav1.Object) { s.lost(o.GetName()) }
+
+func (s *headerSink) lost(name string) {
+	delete(s.seen, name)
 	s.poke()
-	delete(s.seen, o.GetName())
-	s.changed(o.GetName(), crdSeen{})
+	s.changed(name, crdSeen{})
 }
 
-func (s *crdSink) end() {
-	for name := range s.seen {
-		if !s.listed[name] {
-			delete(s.seen, name)
-			s.poke()
-			s.changed(name, crdSeen{})
+func (s *headerSink) end() {
+	s.listed = true
+	s.poke() // discovery may lag behind what was listed
+	for name, h := range s.seen {
+		if h.listing != s.listing {
+			s.lost(name)
 		}
 	}
 }
 
-func (s *crdSink) fault(error) {}
+func (s *headerSink) fault(error) {}

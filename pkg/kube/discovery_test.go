@@ -43,7 +43,7 @@ func TestKindThatComesLater(t *testing.T) {
 		t.Fatal("there are objects of a kind that is not served")
 	}
 	m.Unlock()
-	create1(t, c, parse(t, testCRD("later", anyVersion)))
+	mustCreate(t, c, parse(t, testCRD("later", anyVersion)))
 	r.expect(t, "appeared")
 	if changes() == 0 {
 		eventually(t, "the change is told", func() bool { return changes() > 0 })
@@ -51,10 +51,10 @@ func TestKindThatComesLater(t *testing.T) {
 	later := func(name string) map[string]any {
 		return map[string]any{"apiVersion": "kube.test/v1", "kind": "Later", "metadata": map[string]any{"name": name}}
 	}
-	create1(t, c, later("a"))
+	mustCreate(t, c, later("a"))
 	eventually(t, "the snapshot shows it", func() bool { return results(m.Snapshot()) == `"a"` })
 	m.Unlock()
-	create1(t, c, later("b"))
+	mustCreate(t, c, later("b"))
 	r.expect(t, "appeared", `Added "b"`)
 	// The kind goes away with its objects, and comes back.
 	do(t, c, deletion("CustomResourceDefinition", "", "later.kube.test"))
@@ -63,7 +63,7 @@ func TestKindThatComesLater(t *testing.T) {
 		_, err := c.Dynamic.Resource(crdResource).Get(within(t), "later.kube.test", metav1.GetOptions{})
 		return err != nil
 	})
-	create1(t, c, parse(t, testCRD("later", anyVersion)))
+	mustCreate(t, c, parse(t, testCRD("later", anyVersion)))
 	t.Cleanup(func() { do(t, c, deletion("CustomResourceDefinition", "", "later.kube.test")) })
 	eventually(t, "the kind can be used again", func() bool {
 		return c.Execute(within(t), []hook.Operation{{Verb: hook.CreateIfNotExists, Object: later("c")}}) == nil

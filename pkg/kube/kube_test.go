@@ -101,8 +101,8 @@ func jsonOf(t testing.TB, text string) []byte {
 	return j
 }
 
-// make creates an object and answers what the API server made of it.
-func create1(t testing.TB, c *Clients, obj map[string]any) *unstructured.Unstructured {
+// mustCreate creates an object and answers what the API server made of it.
+func mustCreate(t testing.TB, c *Clients, obj map[string]any) *unstructured.Unstructured {
 	t.Helper()
 	u := &unstructured.Unstructured{Object: obj}
 	client, _, err := c.clientFor(refOf(u))

@@ -44,7 +44,7 @@ func TestNamespacesOfModules(t *testing.T) {
 	if l := get().GetLabels()[podSecurityLabel]; l != "restricted" {
 		t.Errorf("the level of a namespace of ours stayed %s", l)
 	}
-	create1(t, c, configMap(name, "x", nil, nil))
+	mustCreate(t, c, configMap(name, "x", nil, nil))
 	if removed, why := remove(instance); removed || !contains(why, "ConfigMap/x") {
 		t.Errorf("removed %t because %q", removed, why)
 	}
@@ -93,7 +93,7 @@ func TestNamespaceThatDoesNotEnd(t *testing.T) {
 	ns := namespace(t, c, nil)
 	held := configMap(ns, "held", nil, nil)
 	held["metadata"].(map[string]any)["finalizers"] = []any{"kube.test/held"}
-	create1(t, c, held)
+	mustCreate(t, c, held)
 	do(t, c, deletion("Namespace", "", ns))
 	t.Cleanup(func() { do(t, c, mergePatch("ConfigMap", ns, "held", `{"metadata":{"finalizers":null}}`)) })
 	err := c.EnsureNamespace(within(t), ns, "", "i")

@@ -58,7 +58,7 @@ func TestOperations(t *testing.T) {
 				do(t, c, hook.Operation{Verb: hook.Delete, Kind: "ConfigMap", Namespace: ns, Name: "x"})
 				want, wantErr := k.missing, k.errMissing
 				if existing {
-					create1(t, c, obj("old"))
+					mustCreate(t, c, obj("old"))
 					want, wantErr = k.existing, k.errorExisting
 				}
 				err := c.Execute(within(t), []hook.Operation{k.op})

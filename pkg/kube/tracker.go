@@ -13,7 +13,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/object"
@@ -63,7 +62,6 @@ type tracked struct {
 	since    uint64 // version of the baseline: what is older does not count
 
 	seen, exists, drifted bool
-	uid                   types.UID
 	version               uint64
 	verdict               verdict
 	manager               string
@@ -123,7 +121,7 @@ func (t *Tracker) Hold(module string, objs []object.Ref) {
 func (t *Tracker) Track(module string, objs []installed.Manifested) {
 	fresh := make(map[object.Ref]*candidate, len(objs))
 	for _, o := range objs {
-		if c := prepare(o, t.log); c != nil {
+		if c := t.prepare(o); c != nil {
 			fresh[o.Ref] = c
 		}
 	}
@@ -183,7 +181,7 @@ func (t *Tracker) AwaitGone(module string, objs []object.Ref) {
 			if o.seen && !o.exists {
 				continue
 			}
-			tr.seen, tr.exists, tr.uid, tr.version, tr.verdict, tr.listing = o.seen, o.exists, o.uid, o.version, o.verdict, o.listing
+			tr.seen, tr.exists, tr.version, tr.verdict, tr.listing = o.seen, o.exists, o.version, o.verdict, o.listing
 		}
 		t.adopt(module, ref, tr)
 		t.recall(ref, tr)
@@ -277,18 +275,22 @@ type candidate struct {
 }
 
 // prepare decodes; nil means that the object does not count.
-func prepare(o installed.Manifested, log *slog.Logger) *candidate {
+func (t *Tracker) prepare(o installed.Manifested) *candidate {
 	if o.Ignored {
 		return nil
 	}
 	manifest, err := values.Decode(o.Manifest)
 	if err != nil {
-		log.Error("object is not tracked: its manifest is not JSON", "object", o.Ref.String(), "error", err)
+		t.log.Error("object is not tracked: its manifest is not JSON", "object", o.Ref.String(), "error", err)
 		return nil
 	}
 	fields, _ := manifest.(map[string]any)
 	if _, ttl := values.Get(fields, "spec", "ttlSecondsAfterFinished"); ttl && o.Kind == "Job" {
 		return nil // it goes away by itself
+	}
+	if u := (&unstructured.Unstructured{Object: fields}); !t.selector.Matches(labels.Set(u.GetLabels())) {
+		t.log.Warn("object is not tracked: its manifest lacks the labels of the operator", "object", o.Ref.String(), "selector", t.selector.String())
+		return nil // the watch would not show it, and it would look deleted
 	}
 	c := &candidate{tracked: &tracked{shape: manifestShape(fields), verdict: verdict{state: object.Unknown}}}
 	if o.Live == nil {
@@ -306,8 +308,8 @@ func prepare(o installed.Manifested, log *slog.Logger) *candidate {
 func (t *Tracker) settle(ref object.Ref, c *candidate, old *tracked, wasHeld bool) {
 	tr, k := c.tracked, t.kinds[kindOf(ref)]
 	if old != nil {
-		tr.seen, tr.exists, tr.uid, tr.version, tr.verdict, tr.manager, tr.listing =
-			old.seen, old.exists, old.uid, old.version, old.verdict, old.manager, old.listing
+		tr.seen, tr.exists, tr.version, tr.verdict, tr.manager, tr.listing =
+			old.seen, old.exists, old.version, old.verdict, old.manager, old.listing
 	}
 	if c.live != nil {
 		tr.compare(c.live)
@@ -367,7 +369,7 @@ func (tr *tracked) look(u *unstructured.Unstructured) {
 	if version < tr.since || version < tr.version {
 		return
 	}
-	tr.seen, tr.exists, tr.uid, tr.version = true, true, u.GetUID(), version
+	tr.seen, tr.exists, tr.version = true, true, version
 	tr.verdict, tr.manager = judge(u), lastManager(u)
 }
 

@@ -64,7 +64,7 @@ func (b *bench) apply(obj map[string]any) installed.Manifested {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	live := create1(b.t, b.c, obj)
+	live := mustCreate(b.t, b.c, obj)
 	text, err := compact(live.Object)
 	if err != nil {
 		b.t.Fatal(err)
@@ -248,8 +248,13 @@ func TestHealthOfARelease(t *testing.T) {
 		b.apply(b.object(replace(replace(claim, "name: late", "name: none"), "kube-test-late", "kube-test-none"))),
 		// No controller acts on this class, so it never gets an address.
 		b.apply(b.object(`{apiVersion: v1, kind: Service, metadata: {name: lb}, spec: {type: LoadBalancer, loadBalancerClass: kube.test/none, ports: [{port: 80}], selector: {a: b}}}`)),
-		{Ref: object.Ref{APIVersion: "kube.test/v9", Kind: "Nothing", Name: "x"}, Manifest: []byte(`{}`)},
 	}
+	nothing, err := compact(b.object(`{apiVersion: kube.test/v9, kind: Nothing, metadata: {name: x}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	objs = append(objs, installed.Manifested{Ref: object.Ref{APIVersion: "kube.test/v9", Kind: "Nothing", Name: "x"}, Manifest: nothing},
+		installed.Manifested{Ref: object.Ref{APIVersion: "v1", Kind: "ConfigMap", Name: "unlabelled"}, Manifest: []byte(`{}`)})
 	b.Track("m", objs)
 	b.expectHealth("Deployment/web Current", "Nothing/x Missing the cluster does not serve kind kube.test/v9 Nothing",
 		"PersistentVolumeClaim/late Current is bound when a Pod uses it", "PersistentVolumeClaim/none InProgress PVC is not Bound. phase: Pending",
