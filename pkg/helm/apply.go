@@ -250,8 +250,8 @@ func manifested(items []*item) []installed.Manifested {
 
 // before is what earlier revisions put into the cluster.
 type before struct {
-	// deployed is the newest deployed revision, nil when none ever was.
-	deployed *record
+	// newest is the newest revision, deployed the newest deployed one; nil when there is none.
+	newest, deployed *record
 	// items are its objects, and those of failed revisions after it.
 	items map[key]*item
 	// unsure are keys of items that only failed revisions have: they may never have been written.
@@ -275,6 +275,9 @@ func (c *Client) readBefore(ctx context.Context, kinds *kinds, history []install
 		rec, err := c.records.load(ctx, h.Name, h.Revision)
 		if err != nil {
 			return nil, err
+		}
+		if b.newest == nil {
+			b.newest = rec
 		}
 		if h.Status == base {
 			b.deployed = rec

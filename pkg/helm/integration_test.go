@@ -37,7 +37,7 @@ import (
 // counts what it asks of the API server.
 type place struct {
 	*Client
-	t       *testing.T
+	t       testing.TB
 	rest    *rest.Config
 	kube    kubernetes.Interface
 	dynamic dynamic.Interface
@@ -75,7 +75,11 @@ func writes(reqs []string) []string {
 func newPlace(t *testing.T) *place {
 	t.Helper()
 	t.Parallel()
-	cfg := testkit.Cluster(t)
+	return placeIn(t, testkit.Cluster(t))
+}
+
+func placeIn(t testing.TB, cfg *rest.Config) *place {
+	t.Helper()
 	p := &place{
 		t: t, rest: cfg, seen: &requests{},
 		kube: ok(kubernetes.NewForConfig(cfg))(t), dynamic: ok(dynamic.NewForConfig(cfg))(t),

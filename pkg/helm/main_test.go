@@ -1,10 +1,13 @@
 package helm
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"go.uber.org/goleak"
 
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/module"
@@ -12,7 +15,23 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
-func TestMain(m *testing.M) { os.Exit(testkit.Run(m)) }
+func TestMain(m *testing.M) {
+	code := testkit.Run(m)
+	if err := goleak.Find(
+		// testkit keeps the thread that started the control plane, whose life depends on it.
+		goleak.IgnoreAnyFunction("github.com/addon-operator/addon-operator/pkg/testkit.Start.func1"),
+		// Connections that the tests' clients keep for another request.
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+		goleak.IgnoreAnyFunction("golang.org/x/net/http2.(*ClientConn).readLoop"),
+		goleak.IgnoreAnyFunction("golang.org/x/net/internal/http2.(*ClientConn).readLoop"),
+		goleak.IgnoreAnyFunction("net/http/internal/http2.(*ClientConn).readLoop"),
+	); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // files are the contents of a module's directory by path.
 type files map[string]string

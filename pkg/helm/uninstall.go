@@ -36,10 +36,6 @@ func (c *Client) uninstall(ctx context.Context, name string) (installed.Result, 
 	if history[0].Status == statusRemoved {
 		return installed.Result{}, c.forget(ctx, history)
 	}
-	rec, err := c.records.load(ctx, name, history[0].Revision)
-	if err != nil {
-		return installed.Result{}, err
-	}
 	kinds := c.kinds()
 	b, err := c.readBefore(ctx, kinds, history)
 	if err != nil {
@@ -49,6 +45,7 @@ func (c *Client) uninstall(ctx context.Context, name string) (installed.Result, 
 	slices.SortFunc(items, func(x, y *item) int { return x.Ref.Compare(y.Ref) })
 	sortItems(items, releaseutil.UninstallOrder)
 
+	rec := b.newest
 	rec.SetStatus(release.StatusUninstalling, "Deletion in progress")
 	rec.Info.Deleted = helmtime.Time{Time: c.cfg.Now()}
 	if err := c.records.update(ctx, rec, c.cfg.Now()); err != nil {
