@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -76,9 +77,9 @@ func parseNodes(text []byte) ([]*corev1.Node, error) {
 
 func parseNodeDocument(doc []byte) ([]*corev1.Node, error) {
 	var head struct {
-		APIVersion string         `json:"apiVersion"`
-		Kind       string         `json:"kind"`
-		Items      []*corev1.Node `json:"items"`
+		APIVersion string            `json:"apiVersion"`
+		Kind       string            `json:"kind"`
+		Items      []json.RawMessage `json:"items"`
 	}
 	if err := yaml.Unmarshal(doc, &head); err != nil {
 		return nil, err
@@ -87,7 +88,7 @@ func parseNodeDocument(doc []byte) ([]*corev1.Node, error) {
 	case head.APIVersion == "" && head.Kind == "" && len(bytes.TrimSpace(stripComments(doc))) == 0:
 		return nil, nil
 	case head.APIVersion == "v1" && (head.Kind == "List" || head.Kind == "NodeList"):
-		return head.Items, nil
+		return parseNodeItems(head.Items)
 	case head.APIVersion != "v1" || head.Kind != "Node":
 		return nil, fmt.Errorf("found %s %s, want v1 Node", head.APIVersion, head.Kind)
 	}
@@ -96,6 +97,21 @@ func parseNodeDocument(doc []byte) ([]*corev1.Node, error) {
 		return nil, err
 	}
 	return []*corev1.Node{node}, nil
+}
+
+func parseNodeItems(items []json.RawMessage) ([]*corev1.Node, error) {
+	var nodes []*corev1.Node
+	for i, item := range items {
+		node := &corev1.Node{}
+		if err := yaml.UnmarshalStrict(item, node); err != nil {
+			return nil, fmt.Errorf("item %d: %w", i+1, err)
+		}
+		if node.APIVersion != "v1" || node.Kind != "Node" {
+			return nil, fmt.Errorf("item %d: found %s %s, want v1 Node", i+1, node.APIVersion, node.Kind)
+		}
+		nodes = append(nodes, node)
+	}
+	return nodes, nil
 }
 
 // completeNode sets what every kubelet sets and the file leaves out, and the
