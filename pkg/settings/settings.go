@@ -10,6 +10,9 @@ import "github.com/addon-operator/addon-operator/pkg/values"
 type Settings struct {
 	// Exists is false while there is no ConfigMap.
 	Exists bool
+	// Revision orders the readings of one process: between two, the higher is newer.
+	// It is no part of what they mean.
+	Revision int64
 	// Sections are the values under `global` and `<camel>`; an absent key has none.
 	Sections map[string]values.Map
 	// Enabled is `<camel>Enabled` by section key.
