@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -262,17 +263,18 @@ func (l *Loop) CapabilitiesChanged() {
 	}
 }
 
-// CRDsChanged is for discovery: a CRD was deleted or changed by somebody else.
-func (l *Loop) CRDsChanged() {
+// CRDChanged is for discovery: a CRD was deleted or changed by somebody else. The
+// module that brings it is looked at again.
+func (l *Loop) CRDChanged(name string) {
 	for _, st := range l.byOrder {
-		if len(st.desc.CRDs) > 0 {
+		if st.on() && slices.ContainsFunc(st.desc.CRDs, func(c module.CRD) bool { return c.Name == name }) {
 			st.forgetCRDs()
+			l.keys.add(st.desc.Name, becauseInputs)
 		}
 	}
-	l.keys.add(globalKey, becauseInputs)
 }
 
-// Installed lists the releases of a namespace by module, for the purge and the enabling policy.
+// anyRelease says whether a module of ours is installed.
 func (l *Loop) anyRelease() bool {
 	for _, st := range l.byOrder {
 		if st.installedRelease().Exists() {

@@ -92,7 +92,11 @@ func (r runner) input(h *boundHook, c call) hook.Input {
 	}
 	vals, config := r.hookValues(h.Owner, c.globals)
 	labels := map[string]string{"binding": c.binding, "queue": c.queue, "event": c.activation}
-	return hook.Input{Contexts: hook.MarshalContexts(contexts, snapshots), Values: vals, ConfigValues: config, Labels: labels}
+	text := hook.MarshalContexts
+	if h.Spec.Version == "v0" {
+		text = func(c []hook.Context, _ map[string][]byte) []byte { return hook.MarshalContextsV0(c) }
+	}
+	return hook.Input{Contexts: text(contexts, snapshots), Values: vals, ConfigValues: config, Labels: labels}
 }
 
 // hookValues are the texts of VALUES_PATH and CONFIG_VALUES_PATH (C-106).

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/addon-operator/addon-operator/pkg/exec"
 	"github.com/addon-operator/addon-operator/pkg/status"
 )
 
@@ -25,7 +26,7 @@ type Config struct {
 	ModulesDir string
 	// GlobalHooksDir holds global hooks and their schema; default "global-hooks" (C-007).
 	GlobalHooksDir string
-	// TempDir holds the files of running hooks; default /tmp/addon-operator.
+	// TempDir holds the files of running hooks; default exec.DefaultTempDir.
 	TempDir string
 	// UnnumberedWeight is the weight of modules without a numeric prefix; default 1.
 	UnnumberedWeight int
@@ -69,7 +70,7 @@ type Config struct {
 // Defaults is the Config of a start without flags.
 func Defaults() Config {
 	return Config{
-		ConfigMap: "addon-operator", ModulesDir: "modules", GlobalHooksDir: "global-hooks", TempDir: "/tmp/addon-operator",
+		ConfigMap: "addon-operator", ModulesDir: "modules", GlobalHooksDir: "global-hooks", TempDir: exec.DefaultTempDir(),
 		UnnumberedWeight: 1, CRDLabels: "heritage=addon-operator", CRDFilters: "doc-,_", HelmHistoryMax: 10,
 		HelmTimeout: 20 * time.Minute, ListenAddress: "0.0.0.0:9650", MetricsPrefix: "addon_operator_",
 		DebugSocket: "/var/run/addon-operator/debug.socket", HookTimeout: 10 * time.Minute, OrderPatience: 15 * time.Second,

@@ -99,10 +99,9 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	w := &wiring{cfg: cfg, clients: clients, metrics: prometheus.NewRegistry(), hookRegs: prometheus.NewRegistry()}
 	extra, _ := parseLabels(cfg.CRDLabels) // validate has seen it
 
-	schemas := func(section string) *schema.Set { return schemaOf(mods, section) }
-	var values *store.Store
-	w.store = config.New(config.Config{Client: typed, Namespace: cfg.Namespace, Name: cfg.ConfigMap, Schemas: schemas, Logger: cfg.Logger,
-		SecretFact: func(owner, path string) bool { return values.SecretAt(owner, path) }})
+	w.store = config.New(config.Config{Client: typed, Namespace: cfg.Namespace, Name: cfg.ConfigMap, Logger: cfg.Logger,
+		Secrets: func(section string) schema.Set { return schemaOf(mods, section) },
+		Notify:  func(key, reason, message string) { w.notify(key, reason, message) }})
 	if err := patiently(ctx, cfg.Logger, "apply the operator's own CRD", func() error { return w.ensureOwnCRD(ctx) }); err != nil {
 		return nil, err
 	}
@@ -118,7 +117,8 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	if err != nil {
 		return nil, err
 	}
-	if values, err = store.New(mods, facts); err != nil {
+	values, err := store.New(mods, facts)
+	if err != nil {
 		return nil, err
 	}
 
@@ -130,7 +130,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 		Env: env, ProxyJSONLogs: cfg.ProxyJSONLogs, Logger: cfg.Logger}); err != nil {
 		return nil, err
 	}
-	w.cron = cron.New()
+	w.cron = cron.New(cron.Config{Logger: cfg.Logger})
 	if w.helm, err = helm.New(helm.Config{REST: clients.REST, Discovery: clients.Discovery, Mapper: clients.Mapper,
 		Namespace: cfg.Namespace, Instance: cfg.instance(), Labels: extra, HistoryMax: cfg.HelmHistoryMax,
 		Timeout: cfg.HelmTimeout, Logger: cfg.Logger}); err != nil {
@@ -190,9 +190,18 @@ func (w *wiring) run(ctx context.Context) error {
 		return ended(ctx, w.clients.WatchDiscovery(ctx, func() {
 			w.helm.Refresh()
 			w.loop.CapabilitiesChanged()
-		}, w.loop.CRDsChanged))
+		}, w.loop.CRDChanged))
 	})
-	return group.Wait()
+	err = group.Wait()
+	return errors.Join(err, w.exec.Close())
+}
+
+// notify tells people about a key of the ConfigMap.
+func (w *wiring) notify(key, reason, message string) {
+	w.cfg.Logger.Warn(message, "key", key, "reason", reason)
+	if w.reporter != nil {
+		w.reporter.Event("", true, reason, message)
+	}
 }
 
 // ended turns the end of the context into no error.
@@ -230,16 +239,16 @@ func (w *wiring) ensureOwnCRD(ctx context.Context) error {
 	return w.clients.EnsureCRDs(ctx, []module.CRD{{File: "modules.yaml", Name: "modules.addon-operator.io", Text: text}}, nil)
 }
 
-func schemaOf(mods *module.Set, section string) *schema.Set {
+func schemaOf(mods *module.Set, section string) schema.Set {
 	if section == hook.Global.Section() {
-		return &mods.GlobalSchema
+		return mods.GlobalSchema
 	}
 	for _, m := range mods.Modules {
 		if m.Key == section {
-			return &m.Schemas
+			return m.Schemas
 		}
 	}
-	return &schema.Set{}
+	return schema.Set{}
 }
 
 func logModules(log *slog.Logger, mods *module.Set) {
