@@ -10,7 +10,7 @@
 //   - goes on in the background when its context ends,
 //   - asks the API server two or three times about each object, one after another,
 //   - reads every stored revision with its payload several times per action,
-//   - merges custom resources two-way, so that drift in them stays (DESIGN: drift).
+//   - merges custom resources two-way, so that drift in them stays.
 //
 // The way of a release, every arrow is one write of its Secret:
 //
