@@ -100,7 +100,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	extra, _ := parseLabels(cfg.CRDLabels) // validate has seen it
 
 	w.store = config.New(config.Config{Client: typed, Namespace: cfg.Namespace, Name: cfg.ConfigMap, Logger: cfg.Logger,
-		Secrets: func(section string) schema.Set { return schemaOf(mods, section) },
+		Schemas: func(section string) *schema.Set { return schemaOf(mods, section) },
 		Notify:  func(key, reason, message string) { w.notify(key, reason, message) }})
 	if err := patiently(ctx, cfg.Logger, "apply the operator's own CRD", func() error { return w.ensureOwnCRD(ctx) }); err != nil {
 		return nil, err
@@ -239,16 +239,16 @@ func (w *wiring) ensureOwnCRD(ctx context.Context) error {
 	return w.clients.EnsureCRDs(ctx, []module.CRD{{File: "modules.yaml", Name: "modules.addon-operator.io", Text: text}}, nil)
 }
 
-func schemaOf(mods *module.Set, section string) schema.Set {
+func schemaOf(mods *module.Set, section string) *schema.Set {
 	if section == hook.Global.Section() {
-		return mods.GlobalSchema
+		return &mods.GlobalSchema
 	}
 	for _, m := range mods.Modules {
 		if m.Key == section {
-			return m.Schemas
+			return &m.Schemas
 		}
 	}
-	return schema.Set{}
+	return nil
 }
 
 func logModules(log *slog.Logger, mods *module.Set) {
