@@ -16,9 +16,7 @@ func Cycles(modules []*Descriptor) [][]string {
 		}
 	}
 	slices.Sort(names)
-	for _, name := range names {
-		t.known = append(t.known, name)
-	}
+	t.known = names
 	for _, name := range names {
 		if _, ok := t.index[name]; !ok {
 			t.visit(name)
