@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -33,7 +34,7 @@ type served struct {
 	asking sync.Mutex // one question at a time
 
 	mu      sync.Mutex
-	digest  string // "" until the first answer
+	set     map[string]string // group version > digest of its resources; nil until the first answer
 	changed chan struct{}
 }
 
@@ -58,10 +59,16 @@ func (c *Clients) refreshDiscovery() (resources []*metav1.APIResourceList, err e
 	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
 		return nil, fmt.Errorf("ask the API server which kinds it serves: %w", err)
 	}
-	digest := servedDigest(resources)
+	now := servedSet(resources)
+	failed, _ := discovery.GroupDiscoveryFailedErrorGroups(err)
 	s.mu.Lock()
-	first, same := s.digest == "", s.digest == digest
-	s.digest = digest
+	for gv := range failed { // an aggregated API that is away for a while is still there
+		if old, known := s.set[gv.String()]; known {
+			now[gv.String()] = old
+		}
+	}
+	first, same := s.set == nil, maps.Equal(s.set, now)
+	s.set = now
 	s.mu.Unlock()
 	if same {
 		return resources, nil
@@ -77,15 +84,18 @@ func (c *Clients) refreshDiscovery() (resources []*metav1.APIResourceList, err e
 	return resources, nil
 }
 
-func servedDigest(resources []*metav1.APIResourceList) string {
-	var lines []string
+// servedSet maps group versions to digests of what they serve.
+func servedSet(resources []*metav1.APIResourceList) map[string]string {
+	set := make(map[string]string, len(resources))
 	for _, l := range resources {
+		var lines []string
 		for _, r := range l.APIResources {
-			lines = append(lines, fmt.Sprint(l.GroupVersion, r.Name, r.Kind, r.Namespaced, r.ShortNames, r.Verbs))
+			lines = append(lines, fmt.Sprint(r.Name, r.Kind, r.Namespaced, r.ShortNames, r.Verbs))
 		}
+		slices.Sort(lines)
+		set[l.GroupVersion] = values.Digest([]byte(strings.Join(lines, "\n")))
 	}
-	slices.Sort(lines)
-	return values.Digest([]byte(strings.Join(lines, "\n")))
+	return set
 }
 
 // WatchDiscovery follows CRDs and APIServices until ctx ends and returns nil then.

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 )
 
@@ -130,6 +131,10 @@ func (c *Clients) RemoveNamespace(ctx context.Context, name, instance string) (r
 		return true, "", nil
 	}
 	rest, err := c.contents(ctx, name)
+	var unknown *discovery.ErrGroupDiscoveryFailed
+	if errors.As(err, &unknown) { // for as long as an aggregated API is away
+		return false, err.Error(), nil
+	}
 	if err != nil {
 		return false, "", fmt.Errorf("namespace %s: %w", name, err)
 	}

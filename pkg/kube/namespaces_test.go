@@ -106,3 +106,29 @@ func TestNamespaceThatDoesNotEnd(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
+
+// An aggregated API that does not answer hides no other kind; but what it holds
+// is unknown, so a namespace is kept.
+func TestAggregatedAPIThatIsAway(t *testing.T) {
+	c := clients(t)
+	const instance = "i"
+	mustCreate(t, c, parse(t, `{apiVersion: apiregistration.k8s.io/v1, kind: APIService, metadata: {name: v1.away.kube.test},
+	  spec: {group: away.kube.test, version: v1, groupPriorityMinimum: 10, versionPriority: 10, insecureSkipTLSVerify: true, service: {namespace: default, name: none}}}`))
+	t.Cleanup(func() { do(t, c, deletion("APIService", "", "v1.away.kube.test")) })
+	ns := namespace(t, c, map[string]any{managedByLabel: managedBy, instanceLabel: instance})
+	eventually(t, "the namespace is kept", func() bool {
+		c.Mapper.Reset()
+		removed, why, err := c.RemoveNamespace(within(t), ns, "other")
+		if removed || err != nil {
+			t.Fatalf("%t %s %v", removed, why, err)
+		}
+		_, err = c.contents(within(t), ns)
+		return err != nil && contains(err.Error(), "away.kube.test")
+	})
+	if removed, why, err := c.RemoveNamespace(within(t), ns, instance); removed || err != nil || !contains(why, "may not be empty") {
+		t.Errorf("removed %t because %q, %v", removed, why, err)
+	}
+	if r, err := c.resolve("", "deploy"); err != nil || r.kind != "Deployment" {
+		t.Errorf("%s %v", r.kind, err)
+	}
+}

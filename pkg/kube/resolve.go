@@ -25,8 +25,6 @@ type resource struct {
 	namespaced bool
 }
 
-func (r resource) apiVersion() string { return r.gvr.GroupVersion().String() }
-
 // resolve finds the resource for a kind, plural or short name, in any case
 // (section 1.5 of the contract). An empty apiVersion means the server's preferred
 // version (C-204). The error wraps errNotServed where there is none (C-155).
