@@ -13,7 +13,8 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/status"
 )
 
-// globalPass is the only place where modules are switched on or off.
+// globalPass is the only place where modules are switched on or off; only the user's
+// explicit off acts before it.
 type globalPass struct {
 	*Loop
 }
@@ -31,22 +32,20 @@ type afterAllState struct {
 const afterAllRow = 5
 
 func (p globalPass) process(ctx context.Context, why reason) {
-	if !why.has(full) {
-		p.settle(ctx, why)
-		return
-	}
-	if err := p.run(ctx, why); err != nil {
-		if ctx.Err() != nil {
+	if why.has(full) {
+		err := p.run(ctx, why)
+		if ctx.Err() != nil || errors.Is(err, errShutdown) {
 			return
 		}
-		next := p.keys.retry(globalKey, time.Now())
-		p.failed(err, next)
-		return
-	}
-	if !p.scriptsFailed() {
-		p.keys.succeeded(globalKey)
-	} else {
-		p.keys.retry(globalKey, time.Now())
+		if err != nil {
+			p.failed(err, p.keys.retry(globalKey, becauseRetry, time.Now()))
+			return
+		}
+		if p.scriptsFailed() {
+			p.keys.retry(globalKey, becauseRetry, time.Now())
+		} else {
+			p.keys.succeeded(globalKey, becauseRetry)
+		}
 	}
 	p.settle(ctx, why)
 }
@@ -66,8 +65,12 @@ func (p globalPass) scriptsFailed() bool {
 
 // run is one global pass: start, beforeAll, decide, publish.
 func (p globalPass) run(ctx context.Context, why reason) error {
+	if problem := p.configured.unreadGlobal(); problem != "" {
+		return fmt.Errorf("key global of ConfigMap %s cannot be used: %s", p.cfg.Instance, problem)
+	}
 	old := p.published.Load()
-	step := func(string) {}
+	step, done := p.steps()
+	defer done()
 	if err := (starter{p.Loop}).start(ctx, p.global, why, old, step); err != nil {
 		return err
 	}
@@ -122,8 +125,8 @@ func (p globalPass) decide(ctx context.Context) *Published {
 
 func (p globalPass) enableInput(ctx context.Context, st *moduleState, conf settings.Settings, missing bool, sofar func() *Published) enable.Input {
 	in := enable.Input{Module: st.desc.Name, Static: st.desc.StaticEnabled, ConfigMissing: missing}
-	if f, ok := p.store.Flag(st.desc.Key); ok {
-		in.Dynamic, in.DynamicBy = &f.On, f.Hook
+	if f, provisional, ok := p.store.Flag(st.desc.Key); ok {
+		in.Dynamic, in.DynamicBy, in.DynamicProvisional = &f.On, f.Hook, provisional
 	}
 	if on, ok := conf.Enabled[st.desc.Key]; ok {
 		in.Config = &on
@@ -135,7 +138,7 @@ func (p globalPass) enableInput(ctx context.Context, st *moduleState, conf setti
 	}
 	st.mu.Lock()
 	in.Last = st.last
-	if in.Last == nil && st.release.Exists() {
+	if in.Last == nil && p.ours(st.release) {
 		on := true // a release without a remembered decision was on
 		in.Last = &on
 	}
@@ -149,8 +152,12 @@ func (p globalPass) enableInput(ctx context.Context, st *moduleState, conf setti
 	return in
 }
 
-// record keeps a decision with the module.
+// record keeps a decision with the module. The user may have switched it off since
+// the decision began, and that acts at once.
 func (p globalPass) record(st *moduleState, d enable.Decision) {
+	if on, ok := p.configured.newest().Enabled[st.desc.Key]; ok && !on && d.On {
+		d = enable.Decision{Why: "off by the ConfigMap"}
+	}
 	turned := false
 	st.edit(func(st *moduleState) {
 		turned = st.last == nil || *st.last != d.On
@@ -199,11 +206,16 @@ func (l *Loop) ensureModuleCRDs(ctx context.Context, st *moduleState) {
 
 // fanOut records what is wanted for every module and wakes those that are to act.
 func (p globalPass) fanOut(g *Published, moved bool) {
-	// First all, then the wake-ups: the order by weight must know every dirty module.
+	// First all, then the wake-ups: the order by weight must know every dirty module
+	// and every one that leaves.
 	var due []*moduleState
 	for _, st := range p.byOrder {
-		on := g.Decisions[st.desc.Name].On
-		if p.ledger.want(st.desc.Name, st.desc.Weight, on, p.wanted(st, g)) || (!on && moved) {
+		leaves := st.leaves(p.cfg.Instance)
+		if leaves {
+			p.leaving.enter(leaver(st.desc))
+		}
+		dirty := p.ledger.want(st.desc.Name, st.desc.Weight, st.on(), p.inputs(st, g).digest())
+		if dirty || leaves || (!st.on() && moved) {
 			due = append(due, st)
 		}
 	}
@@ -226,16 +238,17 @@ func (p globalPass) settle(ctx context.Context, why reason) {
 		return
 	}
 	before := p.store.Section(hook.Global).Values.Digest()
-	_, err := (runner{p.Loop}).phase(ctx, p.global, hook.AfterAll, why, g, func(string) {})
+	eff, err := (runner{p.Loop}).phase(ctx, p.global, hook.AfterAll, why, g, func(string) {})
 	if ctx.Err() != nil {
 		return
 	}
 	if err != nil {
 		p.log.Error("afterAll hook failed", "error", err)
 		p.cfg.Ports.Reporter.Event("", true, status.ReasonHookFailed, err.Error())
-		p.keys.after(globalKey, firstRetry, becauseSettled)
+		p.keys.retry(globalKey, becauseSettled, time.Now())
 	} else {
-		p.finishAfterAll(g, before != p.store.Section(hook.Global).Values.Digest())
+		p.keys.succeeded(globalKey, becauseSettled)
+		p.finishAfterAll(g, eff.flags || before != p.store.Section(hook.Global).Values.Digest())
 	}
 	if p.converged.CompareAndSwap(false, true) {
 		p.log.Info("converged for the first time", "revision", g.Revision, "enabled", len(g.Enabled))
@@ -265,7 +278,9 @@ func (p globalPass) finishAfterAll(g *Published, moved bool) {
 // verifyReleases compares every release that was found in place with the cluster, once.
 func (p globalPass) verifyReleases() {
 	for _, st := range p.byOrder {
-		if st.on() && st.installedRelease().Exists() {
+		due := false
+		st.edit(func(st *moduleState) { due = st.decision.On && st.verify })
+		if due {
 			p.keys.add(st.desc.Name, becauseVerify)
 		}
 	}
@@ -276,34 +291,67 @@ func (p globalPass) verifyReleases() {
 func (p globalPass) failed(err error, next time.Time) {
 	p.log.Error("global pass failed", "error", err, "next try", next)
 	p.cfg.Ports.Reporter.Event("", true, status.ReasonHookFailed, err.Error())
-	if p.published.Load() != nil {
-		return
-	}
+	p.explicitlyOff()
 	message := err.Error()
 	var failed *hook.RunError
 	if errors.As(err, &failed) {
 		message = fmt.Sprintf("global hook %s has not succeeded yet: %s", failed.Hook.Name, message)
 	}
-	conf := p.configured.newest()
+	p.undecided(message, next)
+}
+
+// undecided tells the modules what keeps the first global pass, until there was one.
+func (p globalPass) undecided(message string, next time.Time) {
+	if p.published.Load() != nil {
+		return
+	}
 	for _, st := range p.byOrder {
-		if on, ok := conf.Enabled[st.desc.Key]; ok && !on {
-			p.explicitOff(st)
-			continue
-		}
+		waits := false
 		st.edit(func(st *moduleState) {
+			if waits = !st.decided; !waits {
+				return
+			}
 			st.attempt, st.reason, st.message, st.nextTry = status.Waits, status.ReasonWaitingForGlobal, message, next
-			if !st.decided && st.last != nil {
+			if st.last != nil {
 				st.decision.On, st.decision.Why = *st.last, "the last decision stands until global hooks have spoken"
 			}
 		})
-		p.report(st)
+		if waits {
+			p.report(st)
+		}
 	}
 }
 
-// explicitOff acts on a `<module>Enabled: "false"` of the user at once.
-func (p globalPass) explicitOff(st *moduleState) {
-	p.record(st, enable.Decision{Why: "off by the ConfigMap"})
-	if st.installedRelease().Exists() {
-		p.keys.add(st.desc.Name, becauseInputs)
+// steps shows the modules a step of the first global pass that lasts. done ends that.
+func (p globalPass) steps() (step func(string), done func()) {
+	timer := time.AfterFunc(0, func() {})
+	step = func(what string) {
+		timer.Stop()
+		since := time.Now()
+		timer = time.AfterFunc(stepShownAfter, func() {
+			p.undecided(fmt.Sprintf("global hooks have not spoken yet: %s since %s", what, since.UTC().Format(time.TimeOnly)), time.Time{})
+		})
+	}
+	return step, func() { timer.Stop() }
+}
+
+// explicitlyOff acts at once on every `<module>Enabled: "false"` of the user: that
+// needs no global hook.
+func (l *Loop) explicitlyOff() {
+	conf := l.configured.newest()
+	var off []*moduleState
+	for _, st := range l.byOrder {
+		if on, ok := conf.Enabled[st.desc.Key]; !ok || on {
+			continue
+		}
+		globalPass{l}.record(st, enable.Decision{Why: "off by the ConfigMap"})
+		l.refresh(st)
+		if st.leaves(l.cfg.Instance) {
+			l.leaving.enter(leaver(st.desc))
+			off = append(off, st)
+		}
+	}
+	for _, st := range off {
+		l.keys.add(st.desc.Name, becauseInputs)
 	}
 }

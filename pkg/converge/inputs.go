@@ -47,12 +47,20 @@ func (l *Loop) chartValues(st *moduleState, g *Published) (values.Snapshot, erro
 	return values.New(m)
 }
 
-// wanted is the digest of everything from outside that decides about a module:
-// its artifact, its view of global, its section of the ConfigMap and the exports it sees.
-func (l *Loop) wanted(st *moduleState, g *Published) string {
-	shown := values.Must(l.exports(st.desc))
-	return values.Digest([]byte(st.desc.Digest + l.view(st.desc.Name, g).Digest() +
-		l.store.Section(st.unit.owner).ConfigValues.Digest() + shown.Digest()))
+// inputs is everything from outside that decides about a module: its artifact and its view of
+// global, its section of the ConfigMap, and the exports it sees; each by digest.
+type inputs struct{ fixed, config, exports string }
+
+func (in inputs) digest() string {
+	return values.Digest([]byte(in.fixed + "/" + in.config + "/" + in.exports))
+}
+
+func (l *Loop) inputs(st *moduleState, g *Published) inputs {
+	return inputs{
+		fixed:   st.desc.Digest + l.view(st.desc.Name, g).Digest(),
+		config:  l.store.Section(st.unit.owner).ConfigValues.Digest(),
+		exports: values.Must(l.exports(st.desc)).Digest(),
+	}
 }
 
 // refresh computes what is wanted for a module and wakes it when an attempt is due.
@@ -61,8 +69,7 @@ func (l *Loop) refresh(st *moduleState) {
 	if g == nil {
 		return // the first publication looks at every module
 	}
-	on := g.Decisions[st.desc.Name].On
-	if l.ledger.want(st.desc.Name, st.desc.Weight, on, l.wanted(st, g)) {
+	if l.ledger.want(st.desc.Name, st.desc.Weight, st.on(), l.inputs(st, g).digest()) {
 		l.keys.add(st.desc.Name, becauseInputs)
 	}
 }

@@ -26,9 +26,6 @@ func (p *pass) install(ctx context.Context) error {
 	if p.known(req.InputDigest) {
 		return p.follow(ctx)
 	}
-	if err := p.requirements(); err != nil {
-		return err
-	}
 	rendered, err := p.render(ctx, req)
 	if err != nil {
 		return because(status.ReasonRenderFailed, err)
@@ -81,6 +78,9 @@ func (p *pass) act(ctx context.Context, req installed.Request, rendered installe
 		p.st.edit(func(st *moduleState) { st.inputDigest = req.InputDigest })
 		return p.follow(ctx)
 	}
+	if err := p.requirements(); err != nil {
+		return err
+	}
 	// What hooks found out must not be lost if this process dies after the action that depends on it.
 	if err := p.facts.flush(ctx); err != nil {
 		return because(status.ReasonApplyFailed, fmt.Errorf("facts cannot be saved before Helm acts: %w", err))
@@ -105,7 +105,7 @@ func (p *pass) act(ctx context.Context, req installed.Request, rendered installe
 	}
 	p.cfg.Ports.Tracker.Track(name, result.Objects)
 	p.st.edit(func(st *moduleState) {
-		st.release, st.inputDigest, st.tracked = result.Release, req.InputDigest, true
+		st.release, st.inputDigest, st.tracked, st.verify = result.Release, req.InputDigest, true, false
 	})
 	p.action = fmt.Sprintf("%s to revision %d: %s", d.Action, result.Release.Revision, d.Why)
 	p.log.Info("release applied", "module", name, "action", string(d.Action), "revision", result.Release.Revision, "why", d.Why)
@@ -168,27 +168,50 @@ type errContested struct{ message string }
 func (e *errContested) Error() string { return e.message }
 
 // repair brings back objects that are gone or changed, without a new revision.
+// Objects that somebody else keeps changing are left alone, the others are not.
 func (p *pass) repair(ctx context.Context) error {
-	name := p.st.desc.Name
 	if !p.st.installedRelease().Exists() {
 		return nil
 	}
-	var refs []object.Ref // nil: all, to verify
-	if !p.why.has(becauseVerify) {
-		drifts := p.cfg.Ports.Tracker.Drift(name)
-		if len(drifts) == 0 {
-			return nil
+	if p.why.has(becauseVerify) {
+		if err := p.restore(ctx, nil); err != nil {
+			return err
 		}
-		for _, d := range drifts {
-			var contested bool
-			p.st.edit(func(st *moduleState) { contested = st.repairs.note(d.Ref, time.Now()) })
-			if contested {
-				return &errContested{fmt.Sprintf("%s is changed back again and again by %s; let one of the two give way",
-					d.Ref, orUnknown(d.Manager))}
-			}
-			refs = append(refs, d.Ref)
+		p.st.edit(func(st *moduleState) { st.verify = false })
+		return nil
+	}
+	refs, contested := p.drifted()
+	if len(refs) > 0 {
+		if err := p.restore(ctx, refs); err != nil {
+			return err
 		}
 	}
+	if contested != "" {
+		return &errContested{contested}
+	}
+	return nil
+}
+
+// drifted lists what is to be repaired, and says which objects are contested.
+func (p *pass) drifted() (refs []object.Ref, contested string) {
+	for _, d := range p.cfg.Ports.Tracker.Drift(p.st.desc.Name) {
+		var again bool
+		p.st.edit(func(st *moduleState) { again = st.repairs.note(d.Ref, time.Now()) })
+		if !again {
+			refs = append(refs, d.Ref)
+			continue
+		}
+		if contested != "" {
+			contested += "; "
+		}
+		contested += fmt.Sprintf("%s is changed back again and again by %s; let one of the two give way", d.Ref, orUnknown(d.Manager))
+	}
+	return refs, contested
+}
+
+// restore repairs the objects, or all of the release when refs is nil.
+func (p *pass) restore(ctx context.Context, refs []object.Ref) error {
+	name := p.st.desc.Name
 	if err := p.applies.Acquire(ctx, 1); err != nil {
 		return err
 	}
@@ -217,16 +240,17 @@ const contestBackoff = 5 * time.Minute
 
 // finishRepair notes how a repair ended.
 func (p *pass) finishRepair(err error) {
-	name := p.st.desc.Name
+	name, why := p.st.desc.Name, p.why&(becauseDrift|becauseVerify)
 	reason, message := "", ""
 	switch e := err.(type) {
 	case nil:
+		p.keys.succeeded(name, why)
 	case *errContested:
 		reason, message = status.ReasonContested, e.message
 		p.keys.after(name, contestBackoff, becauseDrift)
 	default:
 		reason, message = status.ReasonApplyFailed, "repair failed: "+e.Error()
-		p.keys.after(name, firstRetry, becauseDrift)
+		p.keys.retry(name, why, time.Now())
 	}
 	var news bool
 	p.st.edit(func(st *moduleState) {

@@ -59,33 +59,40 @@ type keys struct {
 
 	mu      sync.Mutex
 	reasons map[string]reason
-	timers  map[string]*time.Timer // a retry or a later look, one per key
-	fails   map[string]int
+	timers  map[appointment]*time.Timer
+	fails   map[appointment]int
 	stopped bool
+}
+
+// appointment is a later look at a key. A key has one for each reason, so that a
+// repair that is put off does not put off the retry of an attempt.
+type appointment struct {
+	key string
+	why reason
 }
 
 func newKeys() *keys {
 	return &keys{
 		queue:   workqueue.NewTyped[string](),
 		reasons: map[string]reason{},
-		timers:  map[string]*time.Timer{},
-		fails:   map[string]int{},
+		timers:  map[appointment]*time.Timer{},
+		fails:   map[appointment]int{},
 	}
 }
 
-// add marks a key. New inputs end a backoff.
+// add marks a key. New inputs end the backoff of a failed attempt.
 func (k *keys) add(key string, why reason) {
 	k.mu.Lock()
 	k.reasons[key] |= why
 	if why.has(becauseInputs) {
-		k.fails[key] = 0
-		k.cancelTimer(key)
+		delete(k.fails, appointment{key, becauseRetry})
+		k.cancelTimer(appointment{key, becauseRetry})
 	}
 	k.mu.Unlock()
 	k.queue.Add(key)
 }
 
-// take blocks for the next key; ok is false after stop.
+// take blocks for the next key; ok is false after stop, whatever is left.
 func (k *keys) take() (key string, why reason, ok bool) {
 	key, shutdown := k.queue.Get()
 	if shutdown {
@@ -93,6 +100,10 @@ func (k *keys) take() (key string, why reason, ok bool) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.stopped {
+		k.queue.Done(key)
+		return "", 0, false
+	}
 	why = k.reasons[key]
 	delete(k.reasons, key)
 	return key, why, true
@@ -106,55 +117,58 @@ const (
 	lastRetry  = 5 * time.Minute
 )
 
-// retry adds the key again after its backoff and says when.
-func (k *keys) retry(key string, now time.Time) time.Time {
+// retry adds the key again after its backoff and says when. Each reason has a backoff of its own.
+func (k *keys) retry(key string, why reason, now time.Time) time.Time {
 	k.mu.Lock()
-	n := k.fails[key]
-	k.fails[key]++
+	a := appointment{key, why}
+	n := k.fails[a]
+	k.fails[a]++
 	k.mu.Unlock()
 	d := lastRetry
 	if n < 9 {
 		d = min(lastRetry, firstRetry<<n)
 	}
 	d += time.Duration(rand.Int64N(int64(d)/10 + 1))
-	k.after(key, d, becauseRetry)
+	k.after(key, d, why)
 	return now.Add(d)
 }
 
 // succeeded ends a row of failures.
-func (k *keys) succeeded(key string) {
+func (k *keys) succeeded(key string, why reason) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.fails[key] = 0
+	delete(k.fails, appointment{key, why})
+	k.cancelTimer(appointment{key, why})
 }
 
-// after adds the key later; it takes the place of an earlier appointment.
+// after adds the key later; it takes the place of an earlier appointment for the same reason.
 func (k *keys) after(key string, d time.Duration, why reason) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.stopped {
 		return
 	}
-	k.cancelTimer(key)
+	a := appointment{key, why}
+	k.cancelTimer(a)
 	var t *time.Timer
 	t = time.AfterFunc(d, func() {
 		k.mu.Lock()
-		current := k.timers[key] == t
+		current := k.timers[a] == t
 		if current {
-			delete(k.timers, key)
+			delete(k.timers, a)
 		}
 		k.mu.Unlock()
 		if current {
 			k.add(key, why)
 		}
 	})
-	k.timers[key] = t
+	k.timers[a] = t
 }
 
-func (k *keys) cancelTimer(key string) {
-	if t := k.timers[key]; t != nil {
+func (k *keys) cancelTimer(a appointment) {
+	if t := k.timers[a]; t != nil {
 		t.Stop()
-		delete(k.timers, key)
+		delete(k.timers, a)
 	}
 }
 
@@ -162,8 +176,8 @@ func (k *keys) cancelTimer(key string) {
 func (k *keys) stop() {
 	k.mu.Lock()
 	k.stopped = true
-	for key := range k.timers {
-		k.cancelTimer(key)
+	for a := range k.timers {
+		k.cancelTimer(a)
 	}
 	k.mu.Unlock()
 	k.queue.ShutDown()

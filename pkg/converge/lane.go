@@ -32,10 +32,9 @@ type task struct {
 type lanes struct {
 	run func(ctx context.Context, batch []*task) error
 
-	open context.Context // while it lasts, the next task is taken
-	work context.Context // of running tasks
-
 	mu     sync.Mutex
+	open   context.Context // while it lasts, the next task is taken
+	work   context.Context // of running tasks
 	byName map[string]*lane
 	wg     sync.WaitGroup
 	closed bool
@@ -44,12 +43,20 @@ type lanes struct {
 type lane struct {
 	name    string
 	tasks   []*task
+	busy    int // of the first tasks: they run now
 	running bool
 	changed chan struct{} // closed and renewed when tasks are removed
 }
 
-func newLanes(open, work context.Context, run func(ctx context.Context, batch []*task) error) *lanes {
-	return &lanes{run: run, open: open, work: work, byName: map[string]*lane{}}
+func newLanes(run func(ctx context.Context, batch []*task) error) *lanes {
+	return &lanes{run: run, byName: map[string]*lane{}}
+}
+
+// begin is called once, before the first push.
+func (l *lanes) begin(open, work context.Context) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open, l.work = open, work
 }
 
 // laneName: main is one lane per owner, any other queue one for the process (C-184).
@@ -76,6 +83,7 @@ func (l *lanes) push(t *task) {
 		l.byName[name] = ln
 	}
 	ln.tasks = append(ln.tasks, t)
+	ln.compact(t.hook)
 	if !ln.running {
 		ln.running = true
 		l.wg.Add(1)
@@ -83,12 +91,68 @@ func (l *lanes) push(t *task) {
 	}
 }
 
+// Bounds of compaction (C-169).
+const (
+	longLane  = 100
+	longOfOne = 100
+)
+
+// compact brings the waiting tasks of one hook together when a lane has grown
+// long by them: they follow the first of them, ungrouped ones in their order,
+// then the last of each group (C-169). Synchronizations stay where they are.
+func (ln *lane) compact(h *boundHook) {
+	if len(ln.tasks) <= longLane || h.Spec.Version == "v0" {
+		return
+	}
+	movable := func(t *task) bool { return t.hook == h && t.sync == nil }
+	waiting := ln.tasks[ln.busy:]
+	first, count := -1, 0
+	for i, t := range waiting {
+		if movable(t) {
+			if first < 0 {
+				first = i
+			}
+			count++
+		}
+	}
+	if count < longOfOne {
+		return
+	}
+	out := slices.Clone(ln.tasks[:ln.busy+first])
+	last := map[string]*task{}
+	var groups []string // in the order of their last task
+	var rest []*task
+	for _, t := range waiting[first:] {
+		switch g := t.context.Group; {
+		case !movable(t):
+			rest = append(rest, t)
+		case g == "":
+			out = append(out, t)
+		default:
+			last[g] = t
+			groups = append(slices.DeleteFunc(groups, func(have string) bool { return have == g }), g)
+		}
+	}
+	for _, g := range groups {
+		out = append(out, last[g])
+	}
+	ln.tasks = append(out, rest...)
+}
+
 // remove takes an owner's tasks out of every lane, and nobody else's (B-22).
 func (l *lanes) remove(o hook.Owner) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, ln := range l.byName {
+		before := len(ln.tasks)
+		busy := slices.ContainsFunc(ln.tasks[:ln.busy], func(t *task) bool { return t.unit.owner == o })
 		ln.tasks = slices.DeleteFunc(ln.tasks, func(t *task) bool { return t.unit.owner == o })
+		if busy {
+			ln.busy = 0 // a batch is of one hook
+		}
+		if len(ln.tasks) == before {
+			continue
+		}
 		close(ln.changed)
 		ln.changed = make(chan struct{})
 	}
@@ -103,6 +167,13 @@ func (l *lanes) length() map[string]int {
 		out[name] = len(ln.tasks)
 	}
 	return out
+}
+
+// ended is closed when no more tasks are taken.
+func (l *lanes) ended() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open.Done()
 }
 
 // wait returns when every lane has stopped; open must have ended.
@@ -141,6 +212,7 @@ func (l *lanes) serve(ln *lane) {
 			continue
 		}
 		failures++
+		l.rest(ln)
 		pause(l.open, laneBackoff(failures), changed)
 	}
 	l.mu.Lock()
@@ -170,6 +242,7 @@ func (l *lanes) batch(ln *lane, head *task) []*task {
 	for n < len(ln.tasks) && combines(head, ln.tasks[n]) {
 		n++
 	}
+	ln.busy = n
 	return slices.Clone(ln.tasks[:n])
 }
 
@@ -181,7 +254,15 @@ func combines(a, b *task) bool {
 func (l *lanes) drop(ln *lane, batch []*task) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	ln.busy = 0
 	ln.tasks = slices.DeleteFunc(ln.tasks, func(t *task) bool { return slices.Contains(batch, t) })
+}
+
+// rest says that no task of the lane runs for now.
+func (l *lanes) rest(ln *lane) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ln.busy = 0
 }
 
 // laneBackoff is the pause after the n-th failure in a row.

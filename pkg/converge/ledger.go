@@ -44,6 +44,9 @@ func (l *ledger) want(module string, weight int, on bool, digest string) (dirty 
 	if e.wanted != digest || e.on != on {
 		e.revision++
 	}
+	if !on {
+		e.attempted = "" // when it is on again, it is installed anew
+	}
 	e.weight, e.on, e.wanted = weight, on, digest
 	dirty = e.dirty()
 	wake := l.startable(time.Now())
@@ -54,14 +57,14 @@ func (l *ledger) want(module string, weight int, on bool, digest string) (dirty 
 
 func (e *entry) dirty() bool { return e.on && e.wanted != e.attempted }
 
-// seen is the wanted digest of a module and the revision of it, for end.
-func (l *ledger) seen(module string) (wanted string, revision int) {
+// seen is the revision of what is wanted for a module, for end.
+func (l *ledger) seen(module string) (revision int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e := l.entries[module]; e != nil {
-		return e.wanted, e.revision
+		return e.revision
 	}
-	return "", 0
+	return 0
 }
 
 // begin asks to start an attempt. When modules of lower weight are dirty it
@@ -89,17 +92,19 @@ func (l *ledger) begin(module string, now time.Time) []order.Peer {
 }
 
 // end records that an attempt ended, in whatever way, and wakes the modules that
-// may start now. wanted and revision are what seen answered at its beginning;
-// after is the wanted digest now: what moved in between without a new revision
-// were the attempt's own config patches.
-func (l *ledger) end(module, wanted string, revision int, after string) {
+// may start now. digest is of the inputs that the attempt saw, its own config
+// patches included; when what is wanted has not moved since seen answered
+// revision, these are what is wanted.
+func (l *ledger) end(module, digest string, revision int) {
 	l.mu.Lock()
 	e := l.entries[module]
 	if e != nil {
 		if e.revision == revision {
-			wanted, e.wanted = after, after
+			e.wanted = digest
 		}
-		e.attempted = wanted
+		if e.on {
+			e.attempted = digest
+		}
 		e.since = time.Time{}
 		if e.timer != nil {
 			e.timer.Stop()

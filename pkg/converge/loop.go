@@ -108,13 +108,16 @@ type Loop struct {
 
 	configured configured
 	afterAll   afterAllState
-	work       context.Context // of effects: outlives Run's context by the shutdown grace
 }
 
 // configured is the newest reading of the ConfigMap.
 type configured struct {
-	mu  sync.Mutex
-	now settings.Settings
+	mu   sync.Mutex
+	now  settings.Settings
+	read bool // now is a reading
+	// globalRead: a reading of the global section came in; globalUnread: why none was valid yet.
+	globalRead   bool
+	globalUnread string
 }
 
 // New makes a Loop that has done nothing yet.
@@ -129,6 +132,7 @@ func New(cfg Config) *Loop {
 		global:  &unit{owner: hook.Global, dir: cfg.GlobalHooksDir},
 		modules: map[string]*moduleState{},
 	}
+	l.lanes = newLanes(runner{l}.batch)
 	l.facts = newFactsKeeper(cfg.Ports.Facts, l.collectFacts, l.log)
 	l.ledger.init(cfg.OrderPatience, func(m string) { l.keys.add(m, becauseRetry) })
 	for _, d := range cfg.Modules.Modules {
@@ -147,8 +151,7 @@ func New(cfg Config) *Loop {
 func (l *Loop) Run(ctx context.Context) error {
 	work, kill := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer kill(nil)
-	l.work = work
-	l.lanes = newLanes(ctx, work, runner{l}.batch)
+	l.lanes.begin(ctx, work)
 
 	keep, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopKeeping()
@@ -156,7 +159,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	background.Go(func() { l.facts.run(keep) })
 
 	l.observeReleases(ctx)
-	l.applySettings(l.cfg.Settings, true)
+	l.applyFirst(l.cfg.Settings)
 	l.keys.add(globalKey, becauseInputs)
 	background.Go(func() { purger{l}.run(ctx) })
 
@@ -210,7 +213,7 @@ func (l *Loop) observeReleases(ctx context.Context) {
 		if err == nil {
 			for _, r := range rels {
 				if st := l.modules[r.Name]; st != nil {
-					st.release = r
+					st.edit(func(st *moduleState) { st.release, st.verify = r, true })
 				}
 			}
 			return
@@ -274,10 +277,17 @@ func (l *Loop) CRDChanged(name string) {
 	}
 }
 
-// anyRelease says whether a module of ours is installed.
+// ours says that a release was made by this operator or by its predecessor (C-435).
+func (l *Loop) ours(r installed.Release) bool { return owned(r, l.cfg.Instance) }
+
+func owned(r installed.Release, instance string) bool {
+	return r.Exists() && (r.Instance == instance || r.Instance == "" && r.PredecessorChecksum != "")
+}
+
+// anyRelease says whether a release of ours is there.
 func (l *Loop) anyRelease() bool {
 	for _, st := range l.byOrder {
-		if st.installedRelease().Exists() {
+		if l.ours(st.installedRelease()) {
 			return true
 		}
 	}

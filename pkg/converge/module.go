@@ -1,6 +1,7 @@
 package converge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,8 @@ type pass struct {
 	started time.Time
 	// g is the global revision that the whole pass sees.
 	g *Published
-	// wanted and revision are the ledger's at the beginning.
-	wanted   string
+	// inputs are those of the beginning, revision is the ledger's then.
+	inputs   inputs
 	revision int
 	helm     time.Duration
 	action   string
@@ -55,29 +56,64 @@ func because(reason string, err error) error {
 const afterHelmRounds = 3
 
 func newPass(l *Loop, st *moduleState, why reason) *pass {
-	return &pass{Loop: l, st: st, why: why, started: time.Now(), g: l.published.Load()}
+	// First the ledger's revision: what is published after it makes the module dirty again.
+	revision := l.ledger.seen(st.desc.Name)
+	return &pass{Loop: l, st: st, why: why, started: time.Now(), revision: revision, g: l.published.Load()}
 }
 
 // process runs the pass and turns its outcome into status and the next try.
 func (p *pass) process(ctx context.Context) {
 	defer p.st.stopStepTimer()
+	var err error
 	switch {
-	case p.st.leaves():
-		p.finish(p.remove(ctx), p.st.on())
-	case p.why.has(full) && p.g != nil && p.st.on():
-		p.wanted, p.revision = p.ledger.seen(p.st.desc.Name)
-		err := p.attempt(ctx)
-		if ctx.Err() != nil {
-			return // the process ends; nothing was lost
-		}
-		p.settle(err)
-		p.finish(err, true)
-	case p.why.has(becauseDrift|becauseVerify) && p.st.on():
-		p.finishRepair(p.repair(ctx))
+	case p.st.leaves(p.cfg.Instance):
+		err = p.leave(ctx)
+	case p.st.on():
+		err = p.stay(ctx)
 	}
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && !errors.Is(err, errShutdown) {
 		p.report(p.st)
 	}
+}
+
+// leave removes a module. One that is on again counts as attempted: it holds up nobody while it goes.
+func (p *pass) leave(ctx context.Context) error {
+	err := p.remove(ctx)
+	if ctx.Err() != nil {
+		return err
+	}
+	p.st.stopStepTimer()
+	if err == nil {
+		p.removed()
+		return nil
+	}
+	if p.st.on() && p.g != nil {
+		p.inputs = p.Loop.inputs(p.st, p.g)
+		p.settle(err)
+	}
+	p.finish(err)
+	return err
+}
+
+// stay does for an enabled module what the reasons ask for.
+func (p *pass) stay(ctx context.Context) error {
+	var err error
+	attempted := p.why.has(full) && p.g != nil
+	if attempted {
+		p.inputs = p.Loop.inputs(p.st, p.g)
+		p.st.edit(func(st *moduleState) { st.ownConfig = "" })
+		err = p.attempt(ctx)
+		if ctx.Err() != nil || errors.Is(err, errShutdown) {
+			return err // the process ends; nothing was lost
+		}
+		p.st.stopStepTimer()
+		p.settle(err)
+		p.finish(err)
+	}
+	if p.why.has(becauseDrift|becauseVerify) && p.action == "" {
+		p.finishRepair(p.repair(ctx))
+	}
+	return err
 }
 
 // attempt takes an enabled module to what is wanted.
@@ -85,7 +121,13 @@ func (p *pass) attempt(ctx context.Context) error {
 	if blockers := p.ledger.begin(p.st.desc.Name, p.started); len(blockers) > 0 {
 		return &waiting{status.ReasonWaitingForModule, order.Describe(blockers), true}
 	}
+	if p.held() {
+		return p.oscillates()
+	}
 	p.st.edit(func(st *moduleState) { st.seen = p.g.Revision })
+	if p.st.unusable() {
+		return &waiting{reason: status.ReasonConfigInvalid, message: "the module's settings in the ConfigMap cannot be used; nothing is changed until they are corrected"}
+	}
 	p.step("starting")
 	if err := p.ready(ctx); err != nil {
 		return err
@@ -99,6 +141,7 @@ func (p *pass) attempt(ctx context.Context) error {
 			return err
 		}
 	}
+	p.keys.add(p.st.desc.Name, becauseInputs) // the release must show what afterHelm changed last
 	return nil
 }
 
@@ -178,7 +221,13 @@ func (p *pass) round(ctx context.Context) (again bool, err error) {
 		}
 	}
 	after, err := run.phase(ctx, p.st.unit, hook.AfterHelm, p.why, p.g, p.step)
-	return after.values, because(status.ReasonHookFailed, err)
+	if err != nil {
+		return false, because(status.ReasonHookFailed, err)
+	}
+	if after.values {
+		return true, p.blown()
+	}
+	return false, nil
 }
 
 // blown counts a change that the module made itself and fails when that happens too often.
@@ -188,9 +237,19 @@ func (p *pass) blown() error {
 	if !blown {
 		return nil
 	}
+	return p.oscillates()
+}
+
+func (p *pass) oscillates() error {
 	return &failure{status.ReasonOscillating, fmt.Errorf(
 		"hooks of %s changed its values more than %d times within a minute without a change from outside; "+
 			"look for a hook that writes something new at every run, such as the time", p.st.desc.Name, fuseLimit)}
+}
+
+// held says that the fuse has blown and nothing came from outside since.
+func (p *pass) held() (held bool) {
+	p.st.edit(func(st *moduleState) { held = st.fuse.blown(time.Now()) })
+	return held
 }
 
 // step shows what runs, when it has lasted.
@@ -198,13 +257,21 @@ func (p *pass) step(what string) {
 	since := time.Now()
 	p.st.stopStepTimer()
 	p.st.edit(func(st *moduleState) {
-		st.timer = time.AfterFunc(stepShownAfter, func() {
+		var timer *time.Timer
+		timer = time.AfterFunc(stepShownAfter, func() {
+			shown := false
 			st.edit(func(st *moduleState) {
+				if shown = st.timer == timer; !shown {
+					return // the step ended meanwhile
+				}
 				st.attempt, st.reason = status.InProgress, status.ReasonRunning
 				st.message = fmt.Sprintf("%s since %s", what, since.UTC().Format(time.TimeOnly))
 			})
-			p.report(st)
+			if shown {
+				p.report(st)
+			}
 		})
+		st.timer = timer
 	})
 }
 
@@ -216,26 +283,34 @@ func (p *pass) settle(err error) {
 	if errors.As(err, &w) && w.turn {
 		return
 	}
-	p.ledger.end(p.st.desc.Name, p.wanted, p.revision, p.Loop.wanted(p.st, p.g))
+	in := p.inputs
+	p.st.edit(func(st *moduleState) { in.config = cmp.Or(st.ownConfig, in.config) })
+	p.ledger.end(p.st.desc.Name, in.digest(), p.revision)
 	p.wakeDependents(p.st.desc.Name)
 	if p.ledger.unsettled() == 0 {
 		p.keys.add(globalKey, becauseSettled)
 	}
 }
 
+// removed writes down that nothing of the module is left.
+func (p *pass) removed() {
+	p.keys.succeeded(p.st.desc.Name, becauseRetry)
+	p.st.edit(func(st *moduleState) {
+		st.attempt, st.reason, st.message = status.NotYet, "", ""
+		if !st.decision.On {
+			st.reason = status.ReasonDisabled
+		}
+		st.failing, st.nextTry = time.Time{}, time.Time{}
+	})
+}
+
 // finish writes the outcome into the state and appoints the next try.
-func (p *pass) finish(err error, on bool) {
+func (p *pass) finish(err error) {
 	name := p.st.desc.Name
 	var w *waiting
 	switch {
-	case err == nil && !on:
-		p.keys.succeeded(name)
-		p.st.edit(func(st *moduleState) {
-			st.attempt, st.reason, st.message = status.NotYet, status.ReasonDisabled, ""
-			st.failing, st.nextTry = time.Time{}, time.Time{}
-		})
 	case err == nil:
-		p.keys.succeeded(name)
+		p.keys.succeeded(name, becauseRetry)
 		reason, message := status.ReasonUnchanged, "what is applied is what is wanted"
 		if p.action != "" {
 			reason, message = status.ReasonApplied, p.action
@@ -269,7 +344,7 @@ func (p *pass) fail(err error) {
 	if reason == status.ReasonOscillating {
 		p.keys.after(name, fuseWindow, becauseRetry)
 	} else {
-		next = p.keys.retry(name, now)
+		next = p.keys.retry(name, becauseRetry, now)
 	}
 	p.log.Error("module failed", "module", name, "reason", reason, "error", err, "next try", next.Round(time.Second))
 	p.cfg.Ports.Reporter.Event(name, true, reason, err.Error())

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/object"
 	"github.com/addon-operator/addon-operator/pkg/order"
 	"github.com/addon-operator/addon-operator/pkg/status"
@@ -51,14 +52,14 @@ func (l *leavers) leave(name string) []string {
 
 // leaves says whether the pass has to remove the module: it is off and something
 // of it is there, or a removal that began has not ended.
-func (st *moduleState) leaves() bool {
+func (st *moduleState) leaves(instance string) bool {
 	loaded := st.unit.reached(stageLoaded)
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.removing || st.gone {
 		return true
 	}
-	return st.decided && !st.decision.On && !st.decision.Held && (loaded || st.release.Exists())
+	return st.decided && !st.decision.On && !st.decision.Held && (loaded || owned(st.release, instance))
 }
 
 // remove uninstalls a module (C-425): delete hooks, Helm, wait for the objects,
@@ -84,11 +85,7 @@ func (p *pass) remove(ctx context.Context) error {
 // awaitLeave waits for modules that require this one and for higher weights that go too.
 func (p *pass) awaitLeave() error {
 	d := p.st.desc
-	me := order.Leaving{Name: d.Name, Weight: d.Weight, Since: time.Now()}
-	for _, r := range d.Requires {
-		me.Requires = append(me.Requires, r.Module)
-	}
-	me, all := p.leaving.enter(me)
+	me, all := p.leaving.enter(leaver(d))
 	held := order.HeldBy(me, all, time.Now(), p.patience())
 	if len(held) == 0 {
 		return nil
@@ -97,13 +94,22 @@ func (p *pass) awaitLeave() error {
 	return &waiting{reason: status.ReasonUninstalling, message: "waiting until these modules are removed: " + strings.Join(held, ", ")}
 }
 
+// leaver is a module as the others that leave see it.
+func leaver(d *module.Descriptor) order.Leaving {
+	me := order.Leaving{Name: d.Name, Weight: d.Weight, Since: time.Now()}
+	for _, r := range d.Requires {
+		me.Requires = append(me.Requires, r.Module)
+	}
+	return me
+}
+
 func (p *pass) patience() time.Duration { return max(0, p.cfg.OrderPatience) }
 
 // uninstall runs beforeDeleteHelm and Helm, once.
 func (p *pass) uninstall(ctx context.Context) error {
 	name := p.st.desc.Name
 	p.st.mu.Lock()
-	gone, exists := p.st.gone, p.st.release.Exists()
+	gone, exists := p.st.gone, p.ours(p.st.release)
 	p.st.mu.Unlock()
 	if gone {
 		return nil
@@ -117,16 +123,13 @@ func (p *pass) uninstall(ctx context.Context) error {
 		if _, err := (runner{p.Loop}).phase(ctx, p.st.unit, hook.BeforeDeleteHelm, p.why, p.g, p.step); err != nil {
 			return because(status.ReasonHookFailed, err)
 		}
-		objs, err := p.cfg.Ports.Installer.Objects(ctx, name)
-		if err != nil {
-			return because(status.ReasonUninstallFailed, err)
-		}
 		p.cfg.Ports.Tracker.Forget(name) // its objects go on purpose
 		result, err := p.cfg.Ports.Installer.Uninstall(ctx, name)
 		if err != nil {
+			p.reobserve(ctx)
 			return because(status.ReasonUninstallFailed, err)
 		}
-		p.awaitGone(objs, result)
+		p.awaitGone(result)
 	}
 	p.st.edit(func(st *moduleState) {
 		st.gone, st.tracked = true, false
@@ -149,7 +152,7 @@ func (p *pass) forget(ctx context.Context) error {
 	p.cfg.Ports.Tracker.Forget(name)
 	p.removeNamespace(ctx)
 	p.st.edit(func(st *moduleState) {
-		st.removing, st.gone, st.ready = false, false, false
+		st.removing, st.gone, st.ready, st.verify = false, false, false, false
 		st.healthReason, st.healthMessage, st.repairs = "", "", nil
 		st.crds = crdState{}
 	})

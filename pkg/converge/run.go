@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/values"
@@ -39,13 +38,21 @@ type call struct {
 	globals *Published
 }
 
+// run returns what changed even when a later step failed: that is in force and
+// somebody has to act on it.
 func (r runner) run(ctx context.Context, h *boundHook, c call) (effect, error) {
 	h.one.Lock()
 	defer h.one.Unlock()
+	if h.stopped() {
+		return effect{}, errStopped
+	}
 	out, err := h.run(ctx, r.input(h, c))
 	var eff effect
 	if err == nil {
-		eff, err = r.apply(ctx, h, out)
+		eff, err = r.take(ctx, h, out, c)
+	}
+	if errors.Is(err, errStopped) {
+		return effect{}, err
 	}
 	usage := out.Usage
 	var failed *hook.RunError
@@ -54,17 +61,29 @@ func (r runner) run(ctx context.Context, h *boundHook, c call) (effect, error) {
 	}
 	r.meter.HookRun(HookRun{ID: h.ID, Binding: c.binding, Queue: c.queue, Activation: c.activation, Usage: usage,
 		Failed: err != nil, AllowFailure: c.allowFailure})
+	return eff, err
+}
+
+// errStopped is the end of a run whose owner was removed meanwhile: nothing of it counts.
+var errStopped = errors.New("the hook's owner was removed")
+
+// take puts the output of a successful run in force, unless the owner was removed meanwhile.
+func (r runner) take(ctx context.Context, h *boundHook, out hook.Output, c call) (effect, error) {
+	h.gate.Lock()
+	defer h.gate.Unlock()
+	if h.closed {
+		return effect{}, errStopped
+	}
+	eff, err := r.apply(ctx, h, out)
+	if err != nil || !h.succeededAt(c.done...) {
+		return eff, err
+	}
+	moved, err := r.store.Settle(h.ID)
 	if err != nil {
-		return effect{}, err
+		return eff, fmt.Errorf("hook %s: %w", h.ID, err)
 	}
-	if h.succeededAt(c.done...) {
-		moved, err := r.store.Settle(h.ID)
-		if err != nil {
-			return effect{}, fmt.Errorf("hook %s: %w", h.ID, err)
-		}
-		eff.values = eff.values || moved
-		r.facts.touch()
-	}
+	eff.values = eff.values || moved
+	r.facts.touch()
 	return eff, nil
 }
 
@@ -152,15 +171,15 @@ func (r runner) apply(ctx context.Context, h *boundHook, out hook.Output) (effec
 	var eff effect
 	if len(plan.config) > 0 {
 		moved, err := r.patchConfig(ctx, h, plan.config)
-		if err != nil {
-			return effect{}, err
-		}
 		eff.values = moved
+		if err != nil {
+			return eff, err
+		}
 	}
 	if len(plan.values) > 0 {
 		moved, err := r.store.Commit(h.ID, h.Digest, plan.values)
 		if err != nil {
-			return effect{}, &hook.RunError{Hook: h.ID, Cause: err.Error(), Usage: out.Usage}
+			return eff, &hook.RunError{Hook: h.ID, Cause: err.Error(), Usage: out.Usage}
 		}
 		eff.values = eff.values || moved
 		if moved {
@@ -173,8 +192,8 @@ func (r runner) apply(ctx context.Context, h *boundHook, out hook.Output) (effec
 	if eff.flags {
 		r.facts.touch()
 	}
-	if err := r.meter.Samples(h.ID, out.Samples); err != nil {
-		return eff, &hook.RunError{Hook: h.ID, Cause: "metrics: " + err.Error(), Usage: out.Usage}
+	if err := r.meter.Samples(h.ID, out.Samples); err != nil { // such a sample is lost, and no more (C-223)
+		r.log.Warn("metric of hook is lost", "hook", h.ID.String(), "error", err)
 	}
 	return eff, nil
 }
@@ -194,7 +213,16 @@ func (r runner) patchConfig(ctx context.Context, h *boundHook, ops []values.Op) 
 	}
 	// The patch went onto the newest text. What the user changed there is theirs, and wakes the owner.
 	expected, err := values.Apply(values.Map{key: before}, ops)
-	if err != nil || !sameJSON(expected[key], now.Sections[key]) {
+	own := err == nil && sameJSON(expected[key], now.Sections[key])
+	if st := r.modules[h.Owner.Module]; st != nil {
+		st.edit(func(st *moduleState) {
+			st.ownConfig = ""
+			if own {
+				st.ownConfig = r.store.Section(h.Owner).ConfigValues.Digest()
+			}
+		})
+	}
+	if !own {
 		r.changed(h.Owner)
 	}
 	return moved, nil
@@ -324,29 +352,33 @@ func (r runner) batch(ctx context.Context, tasks []*task) error {
 		defer head.unit.phases.Unlock()
 	}
 	c := call{queue: head.queue, allowFailure: head.allowFailure, activation: "Kubernetes"}
-	var once sync.Once
+	c.binding = head.context.Binding
 	for _, t := range tasks {
-		once.Do(func() { c.binding = t.context.Binding })
 		c.contexts = append(c.contexts, t.context)
 		if t.sync != nil {
-			c.done = append(c.done, syncKey(t.sync.binding.Name))
+			c.done = append(c.done, syncKey(t.sync.index))
 		}
 		if t.context.Type == hook.TypeSchedule {
 			c.activation = "Schedule"
 		}
 	}
 	eff, err := r.run(ctx, head.hook, c)
+	if errors.Is(err, errStopped) {
+		return nil
+	}
+	if (eff.values || eff.flags) && (!head.waited || err != nil) {
+		r.changed(head.unit.owner)
+	}
 	if err != nil {
 		r.log.Error("hook failed", "hook", head.hook.ID.String(), "binding", c.binding, "error", err)
-		return err
+		if !head.allowFailure {
+			return err
+		}
 	}
 	for _, t := range tasks {
 		if t.sync != nil {
 			t.sync.watch.Unlock()
 		}
 	}
-	if (eff.values || eff.flags) && !head.waited {
-		r.changed(head.unit.owner)
-	}
-	return nil
+	return err
 }

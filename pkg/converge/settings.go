@@ -1,6 +1,7 @@
 package converge
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
@@ -12,31 +13,44 @@ import (
 // ApplySettings puts a new reading of the ConfigMap in force: sections that
 // parse and validate, key by key. It wakes the modules whose own section changed,
 // and the global pass when the global section or any enabled flag did (C-379).
-func (l *Loop) ApplySettings(next settings.Settings) { l.applySettings(next, false) }
+func (l *Loop) ApplySettings(next settings.Settings) {
+	l.configured.mu.Lock()
+	flags := !sameFlags(next.Enabled, l.configured.now.Enabled)
+	l.applySettings(next)
+	l.configured.mu.Unlock()
+	if flags {
+		l.explicitlyOff()
+	}
+}
 
-func (l *Loop) applySettings(next settings.Settings, first bool) {
+// applyFirst puts in force what was read at start, unless something newer came in before.
+func (l *Loop) applyFirst(first settings.Settings) {
 	l.configured.mu.Lock()
 	defer l.configured.mu.Unlock()
-	before := l.configured.now
-	l.configured.now = next
-	if first {
-		before = settings.Settings{}
+	if !l.configured.read {
+		l.applySettings(first)
 	}
+}
+
+// applySettings is called with the lock of configured held: readings come into force one after another.
+func (l *Loop) applySettings(next settings.Settings) {
+	before := l.configured.now
+	l.configured.now, l.configured.read = next, true
 	problems := map[string][]string{}
 	for _, p := range next.Problems {
 		section := sectionOf(p.Key)
 		problems[section] = append(problems[section], p.Message)
 	}
 	wakeGlobal := next.Exists != before.Exists || !sameFlags(next.Enabled, before.Enabled)
-	moved, err := l.store.SetConfig(hook.Global, next.Sections["global"])
-	wakeGlobal = wakeGlobal || moved
+	globalEdited, err := l.setConfig(hook.Global, next.Sections["global"])
 	if err != nil {
 		problems["global"] = append(problems["global"], err.Error())
 	}
+	wakeGlobal = wakeGlobal || globalEdited || l.configured.noteGlobal(problems["global"])
 	l.announce("", problems["global"])
 	delete(problems, "global")
 	for _, st := range l.byOrder {
-		l.applySection(st, next, problems[st.desc.Key])
+		l.applySection(st, next, problems[st.desc.Key], globalEdited)
 		delete(problems, st.desc.Key)
 	}
 	for section, messages := range problems {
@@ -47,22 +61,35 @@ func (l *Loop) applySettings(next settings.Settings, first bool) {
 			l.log.Warn("ConfigMap key names a module that is in no modules directory; it is ignored", "key", key)
 		}
 	}
-	if wakeGlobal && !first {
+	if wakeGlobal {
 		l.keys.add(globalKey, becauseInputs)
 	}
 }
 
-func (l *Loop) applySection(st *moduleState, next settings.Settings, problems []string) {
-	moved, err := l.store.SetConfig(st.unit.owner, next.Sections[st.desc.Key])
+// setConfig puts a section in force and reports whether what the user wrote there
+// moved, be it to a value that was the default already (C-378).
+func (l *Loop) setConfig(o hook.Owner, section values.Map) (edited bool, err error) {
+	before := l.store.Section(o)
+	_, err = l.store.SetConfig(o, section)
+	now := l.store.Section(o)
+	return before.HasConfig != now.HasConfig || before.ConfigValues.Digest() != now.ConfigValues.Digest(), err
+}
+
+func (l *Loop) applySection(st *moduleState, next settings.Settings, problems []string, globalEdited bool) {
+	edited, err := l.setConfig(st.unit.owner, next.Sections[st.desc.Key])
 	if err != nil {
 		problems = append(problems, err.Error())
 	}
 	text := strings.Join(problems, "; ")
-	changed := false
+	changed, mended := false, false
 	st.edit(func(st *moduleState) {
 		changed = st.configProblem != text
 		st.configProblem = text
-		if moved {
+		// Without a valid section there is none to keep: the module stays as it is until there is one.
+		unread := (err != nil || unreadable(next, st.desc.Key)) && (st.unread || !st.configured)
+		mended = st.unread && !unread
+		st.unread, st.configured = unread, true
+		if edited || globalEdited {
 			st.fuse.reset()
 		}
 	})
@@ -70,9 +97,31 @@ func (l *Loop) applySection(st *moduleState, next settings.Settings, problems []
 		l.announce(st.desc.Name, problems)
 		l.keys.add(st.desc.Name, becauseHealth)
 	}
-	if moved {
+	if edited {
 		l.refresh(st)
 	}
+	if mended {
+		l.keys.add(st.desc.Name, becauseInputs)
+	}
+}
+
+// unreadable says that a section is there and cannot be parsed, and that no
+// reading of this process could.
+func unreadable(s settings.Settings, key string) bool {
+	_, ok := s.Sections[key]
+	return !ok && slices.ContainsFunc(s.Problems, func(p settings.Problem) bool { return p.Key == key })
+}
+
+// noteGlobal remembers what is wrong with the global section while none was ever valid, and
+// reports whether that ended.
+func (c *configured) noteGlobal(problems []string) (mended bool) {
+	had := c.globalUnread
+	c.globalUnread = ""
+	if len(problems) > 0 && (had != "" || !c.globalRead) {
+		c.globalUnread = strings.Join(problems, "; ")
+	}
+	c.globalRead = true
+	return had != "" && c.globalUnread == ""
 }
 
 // announce tells of keys that cannot be used.
@@ -110,4 +159,11 @@ func (c *configured) newest() settings.Settings {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
+}
+
+// unreadGlobal is what is wrong with the global section while no valid one was read; empty otherwise.
+func (c *configured) unreadGlobal() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.globalUnread
 }

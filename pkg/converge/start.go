@@ -73,8 +73,10 @@ func (s starter) load(ctx context.Context, u *unit) error {
 			s.log.Warn(w, "hook", h.ID.String())
 		}
 	}
-	if _, err := s.store.Keep(u.owner, names); err != nil {
+	if dropped, err := s.store.Keep(u.owner, names); err != nil {
 		return err
+	} else if dropped {
+		s.facts.touch()
 	}
 	u.mu.Lock()
 	u.hooks, u.stage = bound, stageLoaded
@@ -92,11 +94,11 @@ func (s starter) watch(ctx context.Context, u *unit) error {
 	var group errgroup.Group
 	group.SetLimit(watchLists)
 	for _, h := range u.hooks {
-		for _, b := range h.Spec.Kubernetes {
-			if h.monitor(b.Name) != nil {
+		for i := range h.Spec.Kubernetes {
+			if h.monitorAt(i) != nil {
 				continue
 			}
-			group.Go(func() error { return s.watchOne(ctx, u, h, b) })
+			group.Go(func() error { return s.watchOne(ctx, u, h, i) })
 		}
 	}
 	if err := group.Wait(); err != nil {
@@ -105,20 +107,21 @@ func (s starter) watch(ctx context.Context, u *unit) error {
 	// Snapshots of one hook may show all of its bindings, so no Synchronization
 	// runs before every list is there; and they run in the order of the bindings.
 	for _, h := range u.hooks {
-		for _, b := range h.Spec.Kubernetes {
-			s.synchronize(u, h, h.monitor(b.Name), true)
+		for i := range h.Spec.Kubernetes {
+			s.synchronize(u, h, h.monitorAt(i), true)
 		}
 	}
 	return nil
 }
 
-func (s starter) watchOne(ctx context.Context, u *unit, h *boundHook, b hook.Kubernetes) error {
-	m := &monitor{binding: b}
+func (s starter) watchOne(ctx context.Context, u *unit, h *boundHook, index int) error {
+	b := h.Spec.Kubernetes[index]
+	m := &monitor{index: index, binding: b}
 	handler := hook.WatchHandler{
 		Event: func(e hook.WatchEvent, item hook.Item) { s.event(u, h, b, e, item) },
 		Appeared: func() {
 			// Before the monitor is known, the start's own Synchronization is still to come.
-			if known := h.monitor(b.Name); known != nil {
+			if known := h.monitorAt(index); known != nil {
 				s.synchronize(u, h, known, false)
 			}
 		},
@@ -134,7 +137,7 @@ func (s starter) watchOne(ctx context.Context, u *unit, h *boundHook, b hook.Kub
 	}
 	m.watch = w
 	h.mu.Lock()
-	h.monitors[b.Name] = m
+	h.monitors[index] = m
 	h.mu.Unlock()
 	return nil
 }
@@ -189,6 +192,8 @@ func (s starter) awaitSynchronization(ctx context.Context, u *unit) error {
 		}
 		select {
 		case <-changed:
+		case <-s.lanes.ended(): // nobody will run it
+			return errShutdown
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -263,11 +268,7 @@ func (s starter) stop(u *unit) {
 		remove()
 	}
 	for _, h := range hooks {
-		h.mu.Lock()
-		monitors := h.monitors
-		h.monitors = map[string]*monitor{}
-		h.mu.Unlock()
-		for _, m := range monitors {
+		for _, m := range h.close() {
 			m.watch.Stop()
 		}
 	}

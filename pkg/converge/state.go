@@ -19,12 +19,18 @@ type moduleState struct {
 	namespace string
 	unit      *unit
 
+	reporting sync.Mutex // held while a status is derived and handed over
+
 	mu            sync.Mutex // guards the rest
 	decision      enable.Decision
 	decided       bool  // a global pass of this process has decided
 	last          *bool // the decision before, maybe of an earlier process
 	configProblem string
+	configured    bool // a reading of the ConfigMap came in
+	unread        bool // and none of this process had a valid section
 	crds          crdState
+
+	ownConfig string // digest of the ConfigMap section as the module's own hooks left it; "" when others wrote too
 
 	attempt status.Attempt
 	reason  string
@@ -37,6 +43,7 @@ type moduleState struct {
 	inputDigest string // of inputs that the release is known to fit; "" if not known
 	fromCluster bool   // the last render read capabilities or objects of the cluster
 	tracked     bool   // the tracker follows its objects
+	verify      bool   // the release was found at start and is compared with the cluster once
 	removing    bool   // an uninstall is under way
 	gone        bool   // Helm has uninstalled; objects may be left
 
@@ -74,6 +81,13 @@ func (st *moduleState) rendersFromCluster() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.decision.On && st.fromCluster
+}
+
+// unusable says that the module's settings could not be used since the process began.
+func (st *moduleState) unusable() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.unread
 }
 
 func (st *moduleState) forgetCRDs() {
@@ -143,4 +157,9 @@ func (f *fuse) reset() { f.times = nil }
 func (f *fuse) note(now time.Time) bool {
 	f.times = append(recentTimes(f.times, now, fuseWindow), now)
 	return len(f.times) > fuseLimit
+}
+
+// blown says that the newest changes were too many.
+func (f *fuse) blown(now time.Time) bool {
+	return len(recentTimes(f.times, now, fuseWindow)) > fuseLimit
 }

@@ -3,6 +3,7 @@ package converge
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -46,9 +47,12 @@ type boundHook struct {
 	run hook.Func
 	// one is held while the hook runs: a hook never overlaps itself.
 	one sync.Mutex
+	// gate is held while an output is put in force; closed says that no more may be.
+	gate   sync.Mutex
+	closed bool
 
 	mu       sync.Mutex // guards the rest
-	monitors map[string]*monitor
+	monitors []*monitor // by binding; nil where none runs yet
 	// due are start bindings that have not succeeded; when the last one does, the
 	// hook's provisional facts end. Nil after that.
 	due    map[string]bool
@@ -57,12 +61,13 @@ type boundHook struct {
 
 // monitor is a kubernetes binding being watched.
 type monitor struct {
+	index   int // of the binding
 	binding hook.Kubernetes
 	watch   hook.Watch
 }
 
 func newBoundHook(h hook.Hook, run hook.Func) *boundHook {
-	b := &boundHook{Hook: h, run: run, monitors: map[string]*monitor{}, due: startBindings(h.Spec)}
+	b := &boundHook{Hook: h, run: run, monitors: make([]*monitor, len(h.Spec.Kubernetes)), due: startBindings(h.Spec)}
 	b.tokens = bucket{every: h.Spec.MinInterval, burst: max(1, h.Spec.Burst)}
 	return b
 }
@@ -76,15 +81,15 @@ func startBindings(s hook.Spec) map[string]bool {
 			due[string(b)] = true
 		}
 	}
-	for _, k := range s.Kubernetes {
-		if k.OnSynchronization {
-			due[syncKey(k.Name)] = true
+	for i, k := range s.Kubernetes {
+		if k.OnSynchronization && s.Version != "v0" {
+			due[syncKey(i)] = true
 		}
 	}
 	return due
 }
 
-func syncKey(binding string) string { return "synchronization/" + binding }
+func syncKey(binding int) string { return fmt.Sprintf("synchronization/%d", binding) }
 
 // succeededAt notes the success of bindings and reports whether the hook's
 // provisional facts end with it.
@@ -104,11 +109,41 @@ func (b *boundHook) succeededAt(bindings ...string) (settled bool) {
 	return true
 }
 
-// watch is the monitor of a binding, or nil. Of several bindings of one name the first counts (C-133).
+// monitor is that of the first binding of a name (C-133), or nil.
 func (b *boundHook) monitor(binding string) *monitor {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.monitors[binding]
+	for i, k := range b.Spec.Kubernetes {
+		if k.Name == binding {
+			return b.monitors[i]
+		}
+	}
+	return nil
+}
+
+// monitorAt is that of the binding with an index, or nil.
+func (b *boundHook) monitorAt(index int) *monitor {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.monitors[index]
+}
+
+func (b *boundHook) stopped() bool {
+	b.gate.Lock()
+	defer b.gate.Unlock()
+	return b.closed
+}
+
+// close ends the hook: what a run still brings does not count. It returns the monitors to stop.
+func (b *boundHook) close() []*monitor {
+	b.gate.Lock()
+	b.closed = true
+	b.gate.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	monitors := b.monitors
+	b.monitors = make([]*monitor, len(monitors))
+	return slices.DeleteFunc(monitors, func(m *monitor) bool { return m == nil })
 }
 
 // bucket is a token bucket (C-188); the zero value never waits.

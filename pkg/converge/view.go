@@ -1,7 +1,6 @@
 package converge
 
 import (
-	"slices"
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/installed"
@@ -12,13 +11,11 @@ import (
 var installedNothing = installed.Release{}
 
 // awaitGone follows the objects of an uninstalled release until they are gone;
-// what Helm keeps and what does not belong to readiness is not waited for.
-func (p *pass) awaitGone(objs []installed.Manifested, result installed.Result) {
-	var refs []object.Ref
-	for _, o := range objs {
-		if !o.Ignored && !slices.Contains(result.Kept, o.Ref) {
-			refs = append(refs, o.Ref)
-		}
+// what Helm kept is not waited for.
+func (p *pass) awaitGone(result installed.Result) {
+	refs := make([]object.Ref, len(result.Objects))
+	for i, o := range result.Objects {
+		refs[i] = o.Ref
 	}
 	p.cfg.Ports.Tracker.AwaitGone(p.st.desc.Name, refs)
 	if len(result.Kept) > 0 {
@@ -40,6 +37,15 @@ func join(refs []object.Ref) string {
 // report derives the module's status, hands it to the reporter, and wakes
 // modules that waited for this one to be Ready.
 func (l *Loop) report(st *moduleState) {
+	if l.show(st) {
+		l.wakeWaiting(st.desc.Name)
+	}
+}
+
+// show reports one status after another, and says whether the module is Ready.
+func (l *Loop) show(st *moduleState) bool {
+	st.reporting.Lock()
+	defer st.reporting.Unlock()
 	m := l.summarize(st)
 	ready, why := false, ""
 	for _, c := range m.Conditions {
@@ -47,15 +53,9 @@ func (l *Loop) report(st *moduleState) {
 			ready, why = c.Status, c.Reason+": "+c.Message
 		}
 	}
-	turned := false
-	st.edit(func(st *moduleState) {
-		turned = ready && !st.ready
-		st.ready, st.why = ready, why
-	})
+	st.edit(func(st *moduleState) { st.ready, st.why = ready, why })
 	l.cfg.Ports.Reporter.Report(m)
-	if turned {
-		l.wakeWaiting(st.desc.Name)
-	}
+	return ready
 }
 
 // wakeWaiting adds the modules whose attempt waits for the given one.
@@ -84,7 +84,7 @@ func (l *Loop) summarize(st *moduleState) status.Module {
 	defer st.mu.Unlock()
 	f := status.Facts{
 		Name: st.desc.Name, Weight: st.desc.Weight, Version: st.desc.Version, Namespace: st.namespace,
-		On: st.decision.On, Why: st.decision.Why, ConfigProblem: st.configProblem,
+		On: st.decision.On, Why: st.decision.Why, Undecided: !st.decided, ConfigProblem: st.configProblem,
 		Attempt: st.attempt, Reason: st.reason, Message: st.message,
 		FailingSince: st.failing, StalledAfter: l.cfg.StalledAfter, Now: time.Now(), NextTry: st.nextTry,
 		Installed: st.release.Exists(), Uninstalling: st.removing, Revision: st.release.Revision, Global: st.seen,

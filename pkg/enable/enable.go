@@ -17,6 +17,8 @@ type Input struct {
 	Static, Dynamic, Config *bool
 	// DynamicBy is the hook that set Dynamic.
 	DynamicBy string
+	// DynamicProvisional: it did so in an earlier process and has not spoken in this one.
+	DynamicProvisional bool
 	// ConfigMissing: there is no ConfigMap although releases of ours exist, or the
 	// module's own flag cannot be read.
 	ConfigMissing bool
@@ -77,7 +79,11 @@ func config(in Input) (Decision, bool) {
 	return flag(in.Config, "the ConfigMap")
 }
 
+// dynamic never turns a module off by what a hook said in an earlier process.
 func dynamic(in Input) (Decision, bool) {
+	if in.DynamicProvisional && in.Dynamic != nil && !*in.Dynamic && in.Last != nil && *in.Last {
+		return Decision{On: true, Held: true, Why: fmt.Sprintf("global hook %s has not spoken yet; the last decision (on) stands", in.DynamicBy)}, true
+	}
 	return flag(in.Dynamic, "global hook "+in.DynamicBy)
 }
 

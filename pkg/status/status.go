@@ -121,6 +121,8 @@ type Facts struct {
 	// On is the decision, By who made it, Why its sentence.
 	On  bool
 	Why string
+	// Undecided: no global pass of this process has decided; Reason and Message say what it waits for.
+	Undecided bool
 	// DecisionReason is set when the decision itself has a problem, such as EnabledScriptFailed.
 	DecisionReason  string
 	DecisionMessage string
@@ -166,14 +168,15 @@ func Summarize(f Facts) Module {
 
 func enabled(f Facts) Condition {
 	c := Condition{Type: Enabled, Status: f.On, Reason: "On", Message: f.Why}
-	if !f.On {
-		c.Reason = ReasonDisabled
-	}
-	if f.Uninstalling {
+	switch {
+	case f.Uninstalling:
 		c.Status, c.Reason, c.Message = false, ReasonUninstalling, f.Message
-	}
-	if f.DecisionReason != "" {
-		c.Status, c.Reason, c.Message = false, f.DecisionReason, f.DecisionMessage
+	case f.DecisionReason != "": // the last decision stands
+		c.Reason, c.Message = f.DecisionReason, f.DecisionMessage
+	case !f.On && f.Undecided && f.Reason != "":
+		c.Reason, c.Message = f.Reason, f.Message
+	case !f.On:
+		c.Reason = ReasonDisabled
 	}
 	return c
 }
@@ -251,7 +254,7 @@ func phase(f Facts, ready bool) Phase {
 	switch {
 	case f.Uninstalling:
 		return Uninstalling
-	case !f.On && !f.Installed:
+	case !f.On && !f.Installed && !(f.Undecided && f.Attempt == Waits):
 		return Disabled
 	case f.Attempt == Failed:
 		return Failing

@@ -23,6 +23,9 @@ type Store struct {
 
 	mu    sync.Mutex // guards flags
 	flags map[string]flag
+
+	// absent are facts of modules that cannot be read now; they are kept until they can.
+	absent map[string]map[string]settings.FactSet
 }
 
 type flag struct {
@@ -62,7 +65,7 @@ type set struct {
 
 // New makes a store for the modules of set, with provisional facts.
 func New(mods *module.Set, facts settings.Facts) (*Store, error) {
-	s := &Store{sections: map[string]*cell{}, flags: map[string]flag{}}
+	s := &Store{sections: map[string]*cell{}, flags: map[string]flag{}, absent: absent(mods, facts)}
 	s.seq.Store(facts.Seq)
 	for key, f := range facts.Flags {
 		s.flags[key] = flag{Flag: f, provisional: true}
@@ -85,6 +88,19 @@ func New(mods *module.Set, facts settings.Facts) (*Store, error) {
 		errs = append(errs, add(hook.Owner{Module: m.Name}, m.Static, m.Schemas))
 	}
 	return s, errors.Join(errs...)
+}
+
+// absent are the facts of modules that are broken, or missing while a modules
+// directory could not be read.
+func absent(mods *module.Set, facts settings.Facts) map[string]map[string]settings.FactSet {
+	out := map[string]map[string]settings.FactSet{}
+	for owner, sets := range facts.Sets {
+		known := owner == hook.Global.String() || mods.Get(owner) != nil
+		if !known && (mods.Incomplete || mods.Broken[owner] != nil) {
+			out[owner] = sets
+		}
+	}
+	return out
 }
 
 // Section returns the newest version of an owner's section, or nil for an unknown module.
@@ -257,16 +273,26 @@ func (s *Store) Settle(id hook.ID) (changed bool, err error) {
 	return changed || moved, err
 }
 
-// Keep drops the sets of hooks that are not in names: they no longer exist.
-func (s *Store) Keep(o hook.Owner, names []string) (changed bool, err error) {
-	return s.sections[o.Section()].change(func(next *Section) error {
+// Keep drops the sets and flags of hooks that are not in names: they no longer
+// exist. It reports whether there were any.
+func (s *Store) Keep(o hook.Owner, names []string) (dropped bool, err error) {
+	if o.IsGlobal() {
+		s.mu.Lock()
+		before := len(s.flags)
+		maps.DeleteFunc(s.flags, func(_ string, f flag) bool { return !slices.Contains(names, f.Hook) })
+		dropped = len(s.flags) != before
+		s.mu.Unlock()
+	}
+	_, err = s.sections[o.Section()].change(func(next *Section) error {
 		before := len(next.sets)
 		maps.DeleteFunc(next.sets, func(name string, _ set) bool { return !slices.Contains(names, name) })
 		if len(next.sets) == before {
 			return nil
 		}
+		dropped = true
 		return next.rebuild(next.config())
 	})
+	return dropped, err
 }
 
 // Drop forgets everything that hooks of a module wrote; the module was disabled (C-324).
@@ -275,7 +301,8 @@ func (s *Store) Drop(o hook.Owner) error {
 	return err
 }
 
-// SetFlag records a dynamic enabled flag of a global hook (C-328), nil to unset it.
+// SetFlag records a dynamic enabled flag of a global hook (C-328), nil to unset
+// it. A flag that was provisional counts as changed: only now it may turn a module off.
 func (s *Store) SetFlag(section string, on *bool, by hook.ID) (changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -285,20 +312,21 @@ func (s *Store) SetFlag(section string, on *bool, by hook.ID) (changed bool) {
 		return had
 	}
 	s.flags[section] = flag{Flag: settings.Flag{On: *on, Hook: by.Name}}
-	return !had || old.On != *on
+	return !had || old.On != *on || old.provisional && !*on
 }
 
-// Flag is the dynamic enabled flag of a section and the hook that set it.
-func (s *Store) Flag(section string) (f settings.Flag, ok bool) {
+// Flag is the dynamic enabled flag of a section and the hook that set it;
+// provisional when that was in an earlier process.
+func (s *Store) Flag(section string) (f settings.Flag, provisional, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	have, ok := s.flags[section]
-	return have.Flag, ok
+	return have.Flag, have.provisional, ok
 }
 
 // Facts is everything of the store that must survive a restart; decisions are the caller's.
 func (s *Store) Facts() settings.Facts {
-	out := settings.Facts{Sets: map[string]map[string]settings.FactSet{}, Flags: map[string]settings.Flag{}, Seq: s.seq.Load()}
+	out := settings.Facts{Sets: maps.Clone(s.absent), Flags: map[string]settings.Flag{}, Seq: s.seq.Load()}
 	for _, c := range s.sections {
 		sec := c.now.Load()
 		for name, st := range sec.sets {
