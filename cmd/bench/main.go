@@ -1,0 +1,166 @@
+// Command bench measures how fast the operator converges and how much memory it
+// takes, on local control planes, beside what the same work costs without it. The
+// floors are measured in the same run on the same cluster:
+//
+//   - helm: the same charts through the bare Helm SDK, in parallel
+//   - objects: the same objects as plain parallel writes
+//   - hooks: the same hook commands run bare on all cores
+//
+// The clock of a change runs from exec of the operator, or from the API server's
+// answer to the edit, until a watcher of bench's own saw the last wanted object
+// with the wanted content. Memory is VmHWM (peak) and VmRSS (idle) of the
+// operator's process.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/testkit"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+// errOver is the failure of --strict.
+var errOver = errors.New("a measurement is over its target")
+
+// config is what the flags say.
+type config struct {
+	modules  []int         // how many modules, one table each
+	distinct int           // modules of distinct weights; 0 leaves the measurement out
+	objects  int           // watched ConfigMaps; 0 leaves the measurement out
+	runs     int           // how often everything is repeated
+	idle     time.Duration // from converged to the reading of idle memory
+	parallel int           // actions at once of the Helm and object floors
+	operator string        // the operator's binary
+	tmp      string        // where directories of measurements are made
+	profile  string        // directory for CPU and heap profiles, "" for none
+	markdown bool
+	strict   bool
+	progress io.Writer
+}
+
+func parse(args []string) (config, error) {
+	cfg := config{progress: os.Stderr}
+	modules := ""
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.StringVar(&modules, "modules", "10,50,200", "numbers of modules, one table each; empty for none")
+	f.IntVar(&cfg.distinct, "distinct", 20, "modules with distinct weights; 0 leaves it out")
+	f.IntVar(&cfg.objects, "objects", 10_000, "ConfigMaps of 6 KB watched by one hook; 0 leaves it out")
+	f.IntVar(&cfg.runs, "runs", 3, "how often each measurement is repeated")
+	f.DurationVar(&cfg.idle, "idle", time.Minute, "how long after convergence idle memory is read")
+	f.IntVar(&cfg.parallel, "parallel", 8, "Helm actions and writes at once in the floors")
+	f.StringVar(&cfg.operator, "operator", filepath.Join(testkit.Root(), "bin", "addon-operator"), "binary of the operator")
+	f.StringVar(&cfg.tmp, "tmp-dir", memoryDir(), "where the directories of the measurements are made")
+	f.StringVar(&cfg.profile, "profile", "", "write CPU and heap profiles of the operator into this directory")
+	f.BoolVar(&cfg.markdown, "markdown", false, "print Markdown tables")
+	f.BoolVar(&cfg.strict, "strict", false, "exit with 1 when a measurement is over its target")
+	if err := f.Parse(args); err != nil {
+		return cfg, err
+	}
+	if f.NArg() > 0 {
+		return cfg, fmt.Errorf("unexpected argument %q: bench takes flags only", f.Arg(0))
+	}
+	var err error
+	if cfg.modules, err = numbers(modules); err != nil {
+		return cfg, fmt.Errorf("--modules: %w", err)
+	}
+	return cfg, cfg.validate()
+}
+
+func (c *config) validate() error {
+	if c.runs < 1 || c.parallel < 1 {
+		return errors.New("--runs and --parallel must be at least 1")
+	}
+	if _, err := os.Stat(c.operator); err != nil {
+		return fmt.Errorf("the operator is not built: run `make build` first (%w)", err)
+	}
+	if c.profile == "" {
+		return nil
+	}
+	return os.MkdirAll(c.profile, 0o755)
+}
+
+func numbers(list string) ([]int, error) {
+	var out []int
+	for _, text := range strings.Split(list, ",") {
+		if text == "" {
+			continue
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil || n < 2 {
+			return nil, fmt.Errorf("%q: expected numbers of at least 2, separated by commas", text)
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+// memoryDir keeps the files of hook runs off the disk, as the operator does by default.
+func memoryDir() string {
+	const shared = "/dev/shm"
+	if dir, err := os.MkdirTemp(shared, "bench-"); err == nil {
+		_ = os.Remove(dir)
+		return shared
+	}
+	return os.TempDir()
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	cfg, err := parse(args)
+	if err != nil {
+		return err
+	}
+	var tables []table
+	for _, n := range cfg.modules {
+		t, err := measureModules(ctx, cfg, n)
+		if err != nil {
+			return fmt.Errorf("%d modules: %w", n, err)
+		}
+		tables = append(tables, t)
+	}
+	if cfg.distinct > 0 {
+		t, err := measureDistinct(ctx, cfg)
+		if err != nil {
+			return fmt.Errorf("%d distinct weights: %w", cfg.distinct, err)
+		}
+		tables = append(tables, t)
+	}
+	if cfg.objects > 0 {
+		t, err := measureWatched(ctx, cfg)
+		if err != nil {
+			return fmt.Errorf("%d watched objects: %w", cfg.objects, err)
+		}
+		tables = append(tables, t)
+	}
+	if err := printAll(out, tables, cfg.markdown); err != nil {
+		return err
+	}
+	for _, t := range tables {
+		if cfg.strict && t.over() {
+			return errOver
+		}
+	}
+	return nil
+}
