@@ -202,12 +202,17 @@ func (r runner) apply(ctx context.Context, h *boundHook, out hook.Output) (effec
 // watch event that follows has the same content and wakes nobody (C-380).
 func (r runner) patchConfig(ctx context.Context, h *boundHook, ops []values.Op) (moved bool, err error) {
 	key := h.Owner.Section()
+	if !r.configured.newest().Exists && r.anyRelease() {
+		// Writing now would make a ConfigMap without the user's flags, which reads as "all off".
+		return false, &hook.RunError{Hook: h.ID, Cause: "config values patch: there is no ConfigMap " + r.cfg.Instance +
+			" although modules are installed; restore it first"}
+	}
 	before := r.store.Section(h.Owner).ConfigValues.Clone()
 	now, err := r.settings.Patch(ctx, key, ops)
 	if err != nil {
 		return false, fmt.Errorf("hook %s: config values patch: %w", h.ID, err)
 	}
-	moved, err = r.store.SetConfig(h.Owner, now.Sections[key])
+	moved, err = r.store.SetConfig(h.Owner, now.Sections[key], now.Revision)
 	if err != nil {
 		return false, fmt.Errorf("hook %s: config values patch: %w", h.ID, err)
 	}

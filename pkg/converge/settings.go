@@ -42,7 +42,7 @@ func (l *Loop) applySettings(next settings.Settings) {
 		problems[section] = append(problems[section], p.Message)
 	}
 	wakeGlobal := next.Exists != before.Exists || !sameFlags(next.Enabled, before.Enabled)
-	globalEdited, err := l.setConfig(hook.Global, next.Sections["global"])
+	globalEdited, err := l.setConfig(hook.Global, next.Sections["global"], next.Revision)
 	if err != nil {
 		problems["global"] = append(problems["global"], err.Error())
 	}
@@ -68,15 +68,15 @@ func (l *Loop) applySettings(next settings.Settings) {
 
 // setConfig puts a section in force and reports whether what the user wrote there
 // moved, be it to a value that was the default already (C-378).
-func (l *Loop) setConfig(o hook.Owner, section values.Map) (edited bool, err error) {
+func (l *Loop) setConfig(o hook.Owner, section values.Map, revision int64) (edited bool, err error) {
 	before := l.store.Section(o)
-	_, err = l.store.SetConfig(o, section)
+	_, err = l.store.SetConfig(o, section, revision)
 	now := l.store.Section(o)
 	return before.HasConfig != now.HasConfig || before.ConfigValues.Digest() != now.ConfigValues.Digest(), err
 }
 
 func (l *Loop) applySection(st *moduleState, next settings.Settings, problems []string, globalEdited bool) {
-	edited, err := l.setConfig(st.unit.owner, next.Sections[st.desc.Key])
+	edited, err := l.setConfig(st.unit.owner, next.Sections[st.desc.Key], next.Revision)
 	if err != nil {
 		problems = append(problems, err.Error())
 	}

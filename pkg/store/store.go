@@ -54,6 +54,8 @@ type Section struct {
 	schemas schema.Set
 	static  values.Map
 	sets    map[string]set // by hook name
+
+	configRevision int64 // of the reading that ConfigValues is from
 }
 
 type set struct {
@@ -177,17 +179,25 @@ func (c *cell) change(edit func(next *Section) error) (bool, error) {
 // SetConfig puts the ConfigMap's section in force, nil when the ConfigMap has
 // none. A section that its schema refuses changes nothing; the error lists every
 // violation (C-316a).
-func (s *Store) SetConfig(o hook.Owner, config values.Map) (changed bool, err error) {
+//
+// revision orders the readings of the ConfigMap: one that is older than the
+// reading in force changes nothing, for the watch and a hook's own patch may
+// arrive in any order.
+func (s *Store) SetConfig(o hook.Owner, config values.Map, revision int64) (changed bool, err error) {
 	c := s.sections[o.Section()]
 	if c == nil {
 		return false, fmt.Errorf("module %s is in no modules directory", o)
 	}
 	return c.change(func(next *Section) error {
+		if revision < next.configRevision {
+			return nil
+		}
 		if len(config) > 0 {
 			if err := next.schemas.Config.Validate(next.schemas.Config.Default(config), next.key); err != nil {
 				return err
 			}
 		}
+		next.configRevision = revision
 		return next.rebuild(config)
 	})
 }
