@@ -308,7 +308,7 @@ func podSecurityRefuses(t *testing.T, c *running, ns string) {
 	eventually(t, func(ctx context.Context) error { // the admission plugin sees the label through a cache
 		_, err := c.client.CoreV1().Pods(ns).Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "p-"}, Spec: podTemplate("p").Spec}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "PodSecurity") {
-			return fmt.Errorf("an unrestricted pod gives %v, want it forbidden by PodSecurity", err)
+			return fmt.Errorf("an unrestricted pod gives %v, want it forbidden by PodSecurity", err) //nolint:errorlint // err may be nil
 		}
 		return nil
 	})
@@ -348,7 +348,7 @@ func webhookServiceIsRefused(t *testing.T, c *running, ns string) {
 	eventually(t, func(ctx context.Context) error { // the API server sees the configuration and the Service through caches
 		_, err := c.client.CoreV1().ConfigMaps(ns).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "c-"}}, metav1.CreateOptions{})
 		if err == nil || !strings.Contains(err.Error(), "imitated nodes run nothing") {
-			return fmt.Errorf("creating the ConfigMap gives %v, want the refusal", err)
+			return fmt.Errorf("creating the ConfigMap gives %v, want the refusal", err) //nolint:errorlint // err may be nil
 		}
 		return nil
 	})

@@ -107,8 +107,10 @@ func tail(path string, n int) string {
 }
 
 // componentEnv is the environment without proxies: components talk to loopback only.
+// Unless the user says otherwise the garbage collector runs half as often as by
+// default: a sixth less time to start and less load, for 80 MB more in all.
 func componentEnv(env []string) []string {
-	kept := make([]string, 0, len(env))
+	kept := []string{"GOGC=200"} // a later GOGC wins
 	for _, kv := range env {
 		key, _, _ := strings.Cut(kv, "=")
 		switch strings.ToUpper(key) {

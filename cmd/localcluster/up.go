@@ -122,7 +122,7 @@ func runCommandIn(ctx context.Context, c *cluster, cwd string, args []string, si
 				_ = cmd.Process.Signal(sig)
 			}
 		case <-ctx.Done():
-			endCommand(cmd, done)
+			_ = endCommand(cmd, done) // why it was ended matters, not how it did
 			return context.Cause(ctx)
 		}
 	}
@@ -168,13 +168,15 @@ func startOnThread(cmd *exec.Cmd) (<-chan error, error) {
 	return done, <-started
 }
 
-func endCommand(cmd *exec.Cmd, done <-chan error) {
+// endCommand ends the command and returns how it ended.
+func endCommand(cmd *exec.Cmd, done <-chan error) error {
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	select {
-	case <-done:
+	case err := <-done:
+		return err
 	case <-time.After(commandGrace):
 		_ = cmd.Process.Kill()
-		<-done
+		return <-done
 	}
 }
 
