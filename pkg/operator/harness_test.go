@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +19,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
@@ -38,9 +42,16 @@ type bed struct {
 }
 
 // newBed makes a namespace and a Config that suits tests: short patience, a port of its own.
+// Beds share a cluster; Modules are cluster-scoped, so every test has module names of its own.
 func newBed(t *testing.T) *bed {
 	t.Helper()
-	rest := testkit.Cluster(t)
+	return newBedOn(t, testkit.Shared(t))
+}
+
+// newBedOn is newBed on a cluster of the test's own.
+func newBedOn(t *testing.T, cluster *testkit.LocalCluster) *bed {
+	t.Helper()
+	rest := cluster.Config(t)
 	b := &bed{t: t, ctx: t.Context(), Dir: t.TempDir(), log: &logBuffer{}}
 	var err error
 	if b.Client, err = kubernetes.NewForConfig(rest); err != nil {
@@ -60,12 +71,12 @@ func newBed(t *testing.T) *bed {
 		t.Fatal(err)
 	}
 	b.Config = operator.Defaults()
-	b.Config.KubeConfig = testkit.Shared(t).Kubeconfig
+	b.Config.KubeConfig = cluster.Kubeconfig
 	b.Config.Namespace = b.Namespace
 	b.Config.ModulesDir = filepath.Join(b.Dir, "modules")
 	b.Config.GlobalHooksDir = filepath.Join(b.Dir, "global-hooks")
 	b.Config.TempDir = filepath.Join(b.Dir, "tmp")
-	b.Config.ListenAddress = "127.0.0.1:0"
+	b.Config.ListenAddress = freePort(t)
 	b.Config.DebugSocket = filepath.Join(sockets, "s")
 	b.Config.OrderPatience = 2 * time.Second
 	b.Config.ShutdownGrace = 2 * time.Second
@@ -77,9 +88,28 @@ func newBed(t *testing.T) *bed {
 		_ = os.RemoveAll(sockets)
 		ctx := context.Background()
 		_ = b.Client.CoreV1().Namespaces().Delete(ctx, b.Namespace, metav1.DeleteOptions{})
-		_ = b.Dynamic.Resource(report.Resource).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
+		for _, m := range b.modules() {
+			_ = b.Dynamic.Resource(report.Resource).Delete(ctx, m, metav1.DeleteOptions{})
+		}
 	})
+	if err := os.MkdirAll(filepath.Join(b.Dir, "global-hooks", "hooks"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(b.Config.ModulesDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	return b
+}
+
+// modules are the names of the modules on disk.
+func (b *bed) modules() (names []string) {
+	entries, _ := os.ReadDir(b.Config.ModulesDir)
+	for _, e := range entries {
+		if _, name, ok := strings.Cut(e.Name(), "-"); ok && e.IsDir() {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // start runs the operator until stop is called.
@@ -199,6 +229,172 @@ func (b *bed) write(path string, mode os.FileMode, text string) {
 	if err := os.WriteFile(full, []byte(text), mode); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// files writes files of the bed's directory; hooks and enabled scripts are executable.
+func (b *bed) files(texts map[string]string) {
+	b.t.Helper()
+	for path, text := range texts {
+		mode := os.FileMode(0o644)
+		if strings.Contains(path, "/hooks/") || filepath.Base(path) == "enabled" {
+			mode = 0o755
+		}
+		b.write(path, mode, text)
+	}
+}
+
+// chart writes a module in the directory NNN-name whose chart has these templates.
+func (b *bed) chart(dir, templates string) {
+	b.t.Helper()
+	_, name, _ := strings.Cut(dir, "-")
+	b.files(map[string]string{
+		"modules/" + dir + "/Chart.yaml":         "apiVersion: v2\nname: " + name + "\nversion: 0.0.1\n",
+		"modules/" + dir + "/templates/all.yaml": templates,
+	})
+}
+
+// shown is the template of a ConfigMap in the release's namespace; pairs are keys and what they show.
+func shown(name string, pairs ...string) string {
+	text := "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + ", namespace: {{ .Release.Namespace }}}\ndata:\n"
+	for i := 0; i+1 < len(pairs); i += 2 {
+		text += "  " + pairs[i] + ": " + pairs[i+1] + "\n"
+	}
+	return text
+}
+
+// script is a hook: what it answers to --config and what it does otherwise.
+func script(config, body string) string {
+	return "#!/usr/bin/env bash\nset -euo pipefail\nif [[ ${1:-} == --config ]]; then\ncat <<'YAML'\nconfigVersion: v1\n" + config +
+		"\nYAML\nexit 0\nfi\n" + body + "\n"
+}
+
+// edit changes the user's ConfigMap; an empty value removes a key.
+func (b *bed) edit(pairs ...string) {
+	b.t.Helper()
+	data := map[string]any{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		data[pairs[i]] = pairs[i+1]
+		if pairs[i+1] == "" {
+			data[pairs[i]] = nil
+		}
+	}
+	body, err := json.Marshal(map[string]any{"data": data})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	_, err = b.Client.CoreV1().ConfigMaps(b.Namespace).Patch(b.ctx, b.Config.ConfigMap, types.MergePatchType, body, metav1.PatchOptions{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// setting is the text of a key of the user's ConfigMap.
+func (b *bed) setting(key string) string {
+	b.t.Helper()
+	cm, err := b.Client.CoreV1().ConfigMaps(b.Namespace).Get(b.ctx, b.Config.ConfigMap, metav1.GetOptions{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return cm.Data[key]
+}
+
+// exists says whether there is a ConfigMap of a name in the bed's namespace.
+func (b *bed) exists(name string) bool {
+	_, err := b.Client.CoreV1().ConfigMaps(b.Namespace).Get(b.ctx, name, metav1.GetOptions{})
+	return err == nil
+}
+
+// event says whether there is an Event on a Module, or on the ConfigMap of the
+// bed, with a reason and a text in its message.
+func (b *bed) event(object, reason, text string) bool {
+	namespace := metav1.NamespaceDefault // of Events on what is cluster-scoped
+	if object == b.Config.ConfigMap {
+		namespace = b.Namespace
+	}
+	list, err := b.Client.CoreV1().Events(namespace).List(b.ctx, metav1.ListOptions{FieldSelector: "involvedObject.name=" + object})
+	if err != nil {
+		return false
+	}
+	for _, e := range list.Items {
+		if e.Reason == reason && strings.Contains(e.Message, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// wants waits for a condition of a module to begin with a text such as "False ConfigInvalid" and to contain others.
+func (b *bed) wants(module, condition, prefix string, contains ...string) {
+	b.t.Helper()
+	testkit.Eventually(b.t, func() bool {
+		c := b.condition(module, condition)
+		for _, text := range contains {
+			if !strings.Contains(c, text) {
+				return false
+			}
+		}
+		return strings.HasPrefix(c, prefix)
+	}, func() string {
+		return fmt.Sprintf("%s of %s is %q with %q; it is %q", condition, module, prefix, contains, b.condition(module, condition))
+	})
+}
+
+// revisions are the newest revisions of releases.
+func (b *bed) revisions(releases ...string) map[string]int {
+	b.t.Helper()
+	out := map[string]int{}
+	for _, r := range releases {
+		out[r] = b.revision(r)
+	}
+	return out
+}
+
+// sameRevisions fails the test when a release has another newest revision.
+func (b *bed) sameRevisions(want map[string]int) {
+	b.t.Helper()
+	for release, revision := range want {
+		if got := b.revision(release); got != revision {
+			b.t.Errorf("release %s has revision %d, expected %d", release, got, revision)
+		}
+	}
+}
+
+// converged waits until the operator's /readyz says so and nothing is unsettled.
+func (b *bed) converged() {
+	b.t.Helper()
+	b.eventually(func() bool { return strings.Contains(b.status(), "CONVERGE_WAIT_TASK") }, "the operator has converged")
+}
+
+// status is /status/converge of the running operator.
+func (b *bed) status() string { return b.get("/status/converge") }
+
+// get is the body of a page of the operator's port, "" while there is none.
+func (b *bed) get(path string) string {
+	req, err := http.NewRequestWithContext(b.ctx, http.MethodGet, "http://"+b.Config.ListenAddress+path, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return ""
+	}
+	return string(body)
+}
+
+// freePort is an address on loopback that nobody listens on.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 func pretty(v any) string {
