@@ -157,7 +157,7 @@ func (f *factsKeeper) flushAtEnd(ctx context.Context) {
 
 func (l *Loop) collectFacts() settings.Facts {
 	facts := l.store.Facts()
-	facts.Decisions = map[string]bool{}
+	facts.Decisions, facts.ConfigSeen = map[string]bool{}, l.configSeen.Load()
 	for _, st := range l.byOrder {
 		st.mu.Lock()
 		if st.last != nil {

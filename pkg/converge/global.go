@@ -101,8 +101,7 @@ func (p globalPass) run(ctx context.Context, why reason) error {
 func (p globalPass) decide(ctx context.Context) *Published {
 	conf := p.configured.newest()
 	global := p.store.Section(hook.Global).Values
-	// Without a ConfigMap while there are releases, silence must not be read as "off".
-	missing := !conf.Exists && p.anyRelease()
+	missing := p.configMissed()
 	if missing {
 		p.log.Warn("there is no ConfigMap although modules are installed; the last decisions stand", "configmap", p.cfg.Instance)
 		p.cfg.Ports.Reporter.Event("", true, status.ReasonConfigMissing, "there is no ConfigMap "+p.cfg.Instance+

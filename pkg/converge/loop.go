@@ -104,6 +104,10 @@ type Loop struct {
 	byOrder   []*moduleState          // by weight and name
 	published atomic.Pointer[Published]
 	converged atomic.Bool
+	// configSeen: a ConfigMap was there, in this process or an earlier one.
+	configSeen atomic.Bool
+	// foundReleases: releases of ours were there at start.
+	foundReleases bool
 	leaving   leavers
 
 	configured configured
@@ -158,7 +162,9 @@ func (l *Loop) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { l.facts.run(keep) })
 
+	l.configSeen.Store(l.cfg.Facts.ConfigSeen)
 	l.observeReleases(ctx)
+	l.foundReleases = l.anyRelease()
 	l.applyFirst(l.cfg.Settings)
 	l.keys.add(globalKey, becauseInputs)
 	background.Go(func() { purger{l}.run(ctx) })
@@ -282,6 +288,14 @@ func (l *Loop) ours(r installed.Release) bool { return owned(r, l.cfg.Instance) 
 
 func owned(r installed.Release, instance string) bool {
 	return r.Exists() && (r.Instance == instance || r.Instance == "" && r.PredecessorChecksum != "")
+}
+
+// configMissed says that there was a ConfigMap and is none now although modules
+// are installed: silence must not be read as "off". Without a memory of it, any
+// release found at start speaks for a ConfigMap.
+func (l *Loop) configMissed() bool {
+	known := l.configSeen.Load() || len(l.cfg.Facts.Decisions) == 0 && l.foundReleases
+	return known && !l.configured.newest().Exists && l.anyRelease()
 }
 
 // anyRelease says whether a release of ours is there.

@@ -202,7 +202,7 @@ func (r runner) apply(ctx context.Context, h *boundHook, out hook.Output) (effec
 // watch event that follows has the same content and wakes nobody (C-380).
 func (r runner) patchConfig(ctx context.Context, h *boundHook, ops []values.Op) (moved bool, err error) {
 	key := h.Owner.Section()
-	if !r.configured.newest().Exists && r.anyRelease() {
+	if r.configMissed() {
 		// Writing now would make a ConfigMap without the user's flags, which reads as "all off".
 		return false, &hook.RunError{Hook: h.ID, Cause: "config values patch: there is no ConfigMap " + r.cfg.Instance +
 			" although modules are installed; restore it first"}

@@ -36,6 +36,9 @@ func (l *Loop) applyFirst(first settings.Settings) {
 func (l *Loop) applySettings(next settings.Settings) {
 	before := l.configured.now
 	l.configured.now, l.configured.read = next, true
+	if next.Exists && !l.configSeen.Swap(true) {
+		l.facts.touch()
+	}
 	problems := map[string][]string{}
 	for _, p := range next.Problems {
 		section := sectionOf(p.Key)
