@@ -108,7 +108,7 @@ type Loop struct {
 	configSeen atomic.Bool
 	// foundReleases: releases of ours were there at start.
 	foundReleases bool
-	leaving   leavers
+	leaving       leavers
 
 	configured configured
 	afterAll   afterAllState
