@@ -188,14 +188,14 @@ func (b *bench) converged(ctx context.Context, s *scene, run int) (*operator, er
 	if err != nil {
 		return nil, err
 	}
-	profiled := b.profileStart(ctx, o, run)
+	profiled := b.profiled(ctx, o, run, "first-cpu")
 	at, err := s.seen.wait(ctx, o.died)
 	if err == nil {
 		b.sheet.took(firstConverge, byOperator, at.Sub(o.started))
 		_, err = o.ready(ctx)
 	}
 	if err == nil {
-		err = errors.Join(b.calm(ctx, s, o), <-profiled)
+		err = errors.Join(b.spent(o, firstConverge), b.calm(ctx, s, o), <-profiled)
 	}
 	if err != nil {
 		o.stop()
@@ -208,15 +208,27 @@ func (b *bench) place(s *scene) place {
 	return place{binary: b.cfg.operator, kubeconfig: b.cluster.Kubeconfig, dir: s.work.dir, namespace: s.work.namespace}
 }
 
-// profileStart profiles the CPU in the first seconds, if profiles are wanted.
-func (b *bench) profileStart(ctx context.Context, o *operator, run int) <-chan error {
+// profiled takes a CPU profile of the first run's seconds from now on, if profiles
+// are wanted; the answer comes when it is written.
+func (b *bench) profiled(ctx context.Context, o *operator, run int, name string) <-chan error {
 	done := make(chan error, 1)
 	if b.cfg.profile == "" || run > 0 {
 		done <- nil
 		return done
 	}
-	go func() { done <- o.profile(ctx, b.profileFile("first-cpu"), "profile?seconds=4") }()
+	go func() { done <- o.profile(ctx, b.profileFile(name), "profile?seconds=4") }()
 	return done
+}
+
+// spent tells the CPU time so far, which says more than the clock on a busy machine.
+func (b *bench) spent(o *operator, what measure) error {
+	self, hooks, err := o.cpu()
+	if err != nil {
+		return err
+	}
+	const ticks = 100 // a second
+	fmt.Fprintf(b.cfg.progress, "  %s: CPU time of the operator %.2f s, of its hooks %.2f s\n", what, float64(self)/ticks, float64(hooks)/ticks)
+	return nil
 }
 
 func (b *bench) profileFile(name string) string {
@@ -248,12 +260,7 @@ func (b *bench) idle(ctx context.Context, _ *scene, o *operator) error {
 
 func (b *bench) factChanged(ctx context.Context, s *scene, o *operator) error {
 	s.changeFact()
-	profiled := make(chan error, 1)
-	if b.cfg.profile != "" {
-		go func() { profiled <- o.profile(ctx, b.profileFile("fact-cpu"), "profile?seconds=4") }()
-	} else {
-		profiled <- nil
-	}
+	profiled := b.profiled(ctx, o, len(b.sheet[factChanged][byOperator]), "fact-cpu")
 	took, err := s.watched(ctx, o, s.work.shown(), func(ctx context.Context) error { return b.cluster.fact(ctx, s.work.fact) })
 	if err != nil {
 		return fmt.Errorf("fact changed: %w", err)
@@ -311,12 +318,13 @@ func (b *bench) restart(ctx context.Context, s *scene) error {
 		return err
 	}
 	defer o.stop()
+	profiled := b.profiled(ctx, o, len(b.sheet[noopRestart][byOperator]), "restart-cpu")
 	at, err := o.ready(ctx)
 	if err != nil {
 		return fmt.Errorf("restart: %w", err)
 	}
 	b.sheet.took(noopRestart, byOperator, at.Sub(o.started))
-	if err := b.calm(ctx, s, o); err != nil {
+	if err := errors.Join(b.spent(o, noopRestart), b.calm(ctx, s, o), <-profiled); err != nil {
 		return err
 	}
 	after, err := b.cluster.revisions(ctx, s.work.namespace)

@@ -169,11 +169,11 @@ func (o *operator) quiet(ctx context.Context) error {
 	last, still := int64(-1), 0
 	deadline := time.Now().Add(patience)
 	for still < calm {
-		ticks, err := o.cpuTicks()
+		ticks, _, err := o.cpu()
 		if err != nil {
 			return err
 		}
-		if still++; ticks > last+1 { // a tick is 10 ms
+		if still++; ticks > last+1 {
 			still = 0
 		}
 		last = ticks
@@ -201,21 +201,26 @@ func (o *operator) pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// cpuTicks is the CPU time of the process itself (proc_pid_stat(5), utime and stime).
-func (o *operator) cpuTicks() (int64, error) {
+// cpu is the CPU time of the process itself and of the hooks that have ended, in
+// ticks of 10 ms (proc_pid_stat(5)).
+func (o *operator) cpu() (self, hooks int64, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", o.pid))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	// The command in parentheses may contain spaces.
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	const utime, stime = 11, 12
-	if len(fields) <= stime {
-		return 0, fmt.Errorf("/proc/%d/stat: %q", o.pid, text)
+	const utime, cstime = 11, 14
+	if len(fields) <= cstime {
+		return 0, 0, fmt.Errorf("/proc/%d/stat: %q", o.pid, text)
 	}
-	u, err := strconv.ParseInt(fields[utime], 10, 64)
-	s, err2 := strconv.ParseInt(fields[stime], 10, 64)
-	return u + s, errors.Join(err, err2)
+	var ticks [4]int64 // utime, stime, cutime, cstime
+	for i, f := range fields[utime : cstime+1] {
+		if ticks[i], err = strconv.ParseInt(f, 10, 64); err != nil {
+			return 0, 0, err
+		}
+	}
+	return ticks[0] + ticks[1], ticks[2] + ticks[3], nil
 }
 
 // memory reads VmHWM or VmRSS in MB of 10^6 bytes (proc_pid_status(5)).
