@@ -23,6 +23,9 @@ import (
 // pollEvery is how often the modules are looked at; a list of a few objects costs nothing, and needs no CRD to begin.
 const pollEvery = 200 * time.Millisecond
 
+// maxLine keeps what is said of a module on one line of a wide terminal.
+const maxLine = 120
+
 // modules follows the Module resources and prints every change of their state.
 type modules struct {
 	client dynamic.Interface
@@ -147,6 +150,9 @@ func (s state) String() string {
 	message, _, _ := strings.Cut(s.message, "\n")
 	if message != "" {
 		text += ": " + message
+	}
+	if cut := []rune(text); len(cut) > maxLine {
+		return string(cut[:maxLine-1]) + "…"
 	}
 	return text
 }
