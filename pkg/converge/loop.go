@@ -147,6 +147,7 @@ func New(cfg Config) *Loop {
 		l.modules[d.Name] = st
 		l.byOrder = append(l.byOrder, st)
 	}
+	l.noteCycles()
 	return l
 }
 
@@ -222,6 +223,7 @@ func (l *Loop) observeReleases(ctx context.Context) {
 					st.edit(func(st *moduleState) { st.release, st.verify = r, true })
 				}
 			}
+			l.reportMissing(rels)
 			return
 		}
 		l.log.Error("cannot list releases; trying again", "error", err)

@@ -180,6 +180,9 @@ func (p *pass) requirements() error {
 	if len(p.st.desc.Requires) == 0 {
 		return nil
 	}
+	if err := p.st.circular(); err != nil {
+		return err
+	}
 	p.st.edit(func(st *moduleState) { st.waits = true })
 	message, missing := order.Unmet(p.st.desc.Requires, p.other)
 	if message == "" {
@@ -267,8 +270,12 @@ func (p *pass) step(what string) {
 				st.attempt, st.reason = status.InProgress, status.ReasonRunning
 				st.message = fmt.Sprintf("%s since %s", what, since.UTC().Format(time.TimeOnly))
 			})
-			if shown {
-				p.report(st)
+			if !shown {
+				return
+			}
+			p.report(st)
+			for _, name := range p.ledger.waiting() { // they say whom they wait for
+				p.keys.add(name, becauseHealth)
 			}
 		})
 		st.timer = timer

@@ -17,6 +17,7 @@ import (
 type moduleState struct {
 	desc      *module.Descriptor
 	namespace string
+	cycle     string // the circle of requirements it is on, "" if none
 	unit      *unit
 
 	reporting sync.Mutex // held while a status is derived and handed over

@@ -101,6 +101,12 @@ type Module struct {
 	NextTry    time.Time // zero when nothing is scheduled
 }
 
+// Missing is the status of a release whose module is in no directory, or cannot be read.
+func Missing(name string, revision int, message string) Module {
+	ready := Condition{Type: Ready, Reason: ReasonModuleMissing, Message: message}
+	return Module{Name: name, Enabled: true, Phase: Failing, Reason: ReasonModuleMissing, Revision: revision, Conditions: []Condition{ready}}
+}
+
 // Attempt is how far the newest attempt has come.
 type Attempt string
 
