@@ -19,11 +19,16 @@ func TestMain(m *testing.M) { os.Exit(testkit.Run(m)) }
 // The operator runs with a token of deploy/'s ServiceAccount here, so this also tells that deploy/rbac.yaml is enough.
 func TestOnceItPrintsTheFactsAndATableOfReadyModulesAndLeavesNothingBehind(t *testing.T) {
 	local := testkit.Shared(t)
-	temp := t.TempDir()
+	// Not t.TempDir: the path of a socket may have no more than 104 bytes.
+	temp, err := os.MkdirTemp("", "demo-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(temp) })
 	t.Setenv("TMPDIR", temp)
 	t.Setenv("PATH", filepath.Join(local.Dir, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
 	var out bytes.Buffer
-	err := run(t.Context(), options{Once: true, Timeout: 5 * time.Minute, Root: testkit.Root(), Kubeconfig: local.Kubeconfig, Out: &out})
+	err = run(t.Context(), options{Once: true, Timeout: 5 * time.Minute, Root: testkit.Root(), Kubeconfig: local.Kubeconfig, Out: &out})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}

@@ -95,11 +95,12 @@ Five things to try; what happens is told here:
   2. Make an invalid edit: nothing changes, and an Event says what is wrong.
        kubectl -n addon-operator patch configmap addon-operator --type merge -p '{"data":{"prometheus":"retention: 5 minutes"}}'
        kubectl get events -A --field-selector type=Warning
+       kubectl -n addon-operator patch configmap addon-operator --type merge -p '{"data":{"prometheus":"retention: 30d"}}'
   3. Label a node: the discovered facts change, and the modules that read them.
        kubectl label node $(kubectl get nodes -o name -l dedicated!=ingress | head -1 | cut -d/ -f2) dedicated=ingress
-       %[4]s/addon-operator global values | grep -A20 discovery:
+       %[4]s/addon-operator global values | grep -A 10 ' nodes:'
   4. Delete something: it comes back within seconds, without a new revision.
-       kubectl -n cert-manager delete deployment --all && kubectl -n cert-manager get deployments -w
+       kubectl -n cert-manager delete deployment cert-manager-controller; kubectl -n cert-manager get deployments -w
   5. Switch a module off and on again.
        kubectl -n addon-operator patch configmap addon-operator --type merge -p '{"data":{"ingressNginxEnabled":"false"}}'
        kubectl -n addon-operator patch configmap addon-operator --type merge -p '{"data":{"ingressNginxEnabled":"true"}}'
