@@ -1,6 +1,8 @@
 package converge
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 
@@ -116,6 +118,30 @@ func (l *ledger) end(module, digest string, revision int) {
 	l.wakeAll(wake)
 }
 
+// blockers are those that a waiting module waits for now.
+func (l *ledger) blockers(module string) []order.Peer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[module]
+	if e == nil || !e.waiting {
+		return nil
+	}
+	return order.Blockers(e.weight, l.peers(), time.Now(), l.patience)
+}
+
+// waiting lists the modules that wait for their turn.
+func (l *ledger) waiting() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []string
+	for name, e := range l.entries {
+		if e.waiting {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 func (l *ledger) overdue() {
 	l.mu.Lock()
 	wake := l.startable(time.Now())
@@ -153,6 +179,9 @@ func (l *ledger) peers() []order.Peer {
 	for name, e := range l.entries {
 		out = append(out, order.Peer{Name: name, Weight: e.weight, Dirty: e.dirty(), Since: e.since})
 	}
+	slices.SortFunc(out, func(a, b order.Peer) int {
+		return cmp.Or(cmp.Compare(a.Weight, b.Weight), cmp.Compare(a.Name, b.Name))
+	})
 	return out
 }
 

@@ -107,8 +107,9 @@ func (p *pass) stay(ctx context.Context) error {
 			return err // the process ends; nothing was lost
 		}
 		p.st.stopStepTimer()
-		p.settle(err)
 		p.finish(err)
+		p.report(p.st) // before others start that may require this module to be Ready
+		p.settle(err)
 	}
 	if p.why.has(becauseDrift|becauseVerify) && p.action == "" {
 		p.finishRepair(p.repair(ctx))
@@ -196,8 +197,8 @@ func (p *pass) requirements() error {
 }
 
 // other is a module as a requirement sees it.
-func (p *pass) other(name string) order.Other {
-	st := p.modules[name]
+func (l *Loop) other(name string) order.Other {
+	st := l.modules[name]
 	if st == nil {
 		return order.Other{}
 	}

@@ -49,7 +49,8 @@ func (l *Loop) applySettings(next settings.Settings) {
 	if err != nil {
 		problems["global"] = append(problems["global"], err.Error())
 	}
-	wakeGlobal = wakeGlobal || globalEdited || l.configured.noteGlobal(problems["global"])
+	mended := l.configured.noteGlobal(problems["global"])
+	wakeGlobal = wakeGlobal || globalEdited || mended
 	l.announce("", problems["global"])
 	delete(problems, "global")
 	for _, st := range l.byOrder {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/object"
+	"github.com/addon-operator/addon-operator/pkg/order"
 	"github.com/addon-operator/addon-operator/pkg/status"
 )
 
@@ -53,9 +54,43 @@ func (l *Loop) show(st *moduleState) bool {
 			ready, why = c.Status, c.Reason+": "+c.Message
 		}
 	}
-	st.edit(func(st *moduleState) { st.ready, st.why = ready, why })
+	moved := false
+	st.edit(func(st *moduleState) {
+		moved = st.why != why
+		st.ready, st.why = ready, why
+	})
 	l.cfg.Ports.Reporter.Report(m)
+	if moved && !ready {
+		l.tellWaiting(st.desc.Name)
+	}
 	return ready
+}
+
+// tellWaiting has the modules that wait for the given one say what it waits for itself.
+func (l *Loop) tellWaiting(name string) {
+	for _, other := range l.byOrder {
+		if dependsOn(other.desc, name) && other.isWaiting() {
+			l.keys.add(other.desc.Name, becauseHealth)
+		}
+	}
+}
+
+func (st *moduleState) isWaiting() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.waits && st.attempt == status.Waits
+}
+
+// waitsFor is for whom a module waits now, "" for nobody.
+func (l *Loop) waitsFor(st *moduleState) string {
+	if blockers := l.ledger.blockers(st.desc.Name); len(blockers) > 0 {
+		return order.Describe(blockers)
+	}
+	if !st.isWaiting() {
+		return ""
+	}
+	message, _ := order.Unmet(st.desc.Requires, l.other)
+	return message
 }
 
 // wakeWaiting adds the modules whose attempt waits for the given one.
@@ -80,6 +115,7 @@ func (l *Loop) summarize(st *moduleState) status.Module {
 	if tracked {
 		objs = l.cfg.Ports.Tracker.Health(st.desc.Name)
 	}
+	waitsFor := l.waitsFor(st)
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	f := status.Facts{
@@ -90,6 +126,9 @@ func (l *Loop) summarize(st *moduleState) status.Module {
 		Installed: st.release.Exists(), Uninstalling: st.removing, Revision: st.release.Revision, Global: st.seen,
 		HasChart: st.desc.HasChart, Objects: objs,
 		HealthReason: st.healthReason, HealthMessage: st.healthMessage,
+	}
+	if waitsFor != "" && st.attempt == status.Waits {
+		f.Message = waitsFor
 	}
 	if st.decision.Err != nil {
 		f.DecisionReason, f.DecisionMessage = status.ReasonScriptFailed, st.decision.Why+": "+st.decision.Err.Error()

@@ -8,6 +8,7 @@
 package order
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -81,7 +82,7 @@ func Unmet(requires []module.Requirement, find func(name string) Other) (message
 	}
 	for _, r := range requires {
 		if o := find(r.Module); !o.Ready {
-			return fmt.Sprintf("waiting for module %s to be Ready: %s", r.Module, o.Why), false
+			return fmt.Sprintf("waiting for module %s to be Ready: %s", r.Module, cmp.Or(o.Why, "its first attempt has not begun")), false
 		}
 	}
 	return "", false
