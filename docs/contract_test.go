@@ -78,6 +78,22 @@ func TestEveryNumberInTheTreeHasARow(t *testing.T) {
 	}
 }
 
+func TestEveryFaultThatTheTreeNamesHasARow(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(contract)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fault := regexp.MustCompile(`\bB-\d{2}\b`)
+	for file, source := range sources(t) {
+		for _, number := range fault.FindAllString(source, -1) {
+			if !strings.Contains(string(text), "| "+number+" |") {
+				t.Errorf("%s names %s, which the contract does not have", file, number)
+			}
+		}
+	}
+}
+
 func TestEveryTestThatARowNamesExists(t *testing.T) {
 	covering := coveringTests(t)
 	if *update {
