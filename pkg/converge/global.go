@@ -24,6 +24,9 @@ type afterAllState struct {
 	mu sync.Mutex
 	// attempted and succeeded are revisions of the global values.
 	attempted, succeeded int64
+	// failed is the revision whose newest attempt failed, next when it is tried again.
+	failed int64
+	next   time.Time
 	// row counts revisions that afterAll caused one after another.
 	row int
 }
@@ -213,8 +216,8 @@ func (p globalPass) fanOut(g *Published, moved bool) {
 		if leaves {
 			p.leaving.enter(leaver(st.desc))
 		}
-		dirty := p.ledger.want(st.desc.Name, st.desc.Weight, st.on(), p.inputs(st, g).digest())
-		if dirty || leaves || (!st.on() && moved) {
+		moves := p.ledger.want(st.desc.Name, st.desc.Weight, st.on(), p.inputs(st, g).digest())
+		if moves || leaves || (!st.on() && moved) {
 			due = append(due, st)
 		}
 	}
@@ -230,7 +233,8 @@ func (p globalPass) settle(ctx context.Context, why reason) {
 		return
 	}
 	p.afterAll.mu.Lock()
-	due := p.afterAll.succeeded < g.Revision
+	backoff := p.afterAll.failed == g.Revision && time.Now().Before(p.afterAll.next)
+	due := p.afterAll.succeeded < g.Revision && !backoff
 	p.afterAll.attempted = g.Revision
 	p.afterAll.mu.Unlock()
 	if !due {
@@ -244,7 +248,10 @@ func (p globalPass) settle(ctx context.Context, why reason) {
 	if err != nil {
 		p.log.Error("afterAll hook failed", "error", err)
 		p.cfg.Ports.Reporter.Event("", true, status.ReasonHookFailed, err.Error())
-		p.keys.retry(globalKey, becauseSettled, time.Now())
+		next := p.keys.retry(globalKey, becauseSettled, time.Now())
+		p.afterAll.mu.Lock()
+		p.afterAll.failed, p.afterAll.next = g.Revision, next
+		p.afterAll.mu.Unlock()
 	} else {
 		p.keys.succeeded(globalKey, becauseSettled)
 		p.finishAfterAll(g, eff.flags || before != p.store.Section(hook.Global).Values.Digest())

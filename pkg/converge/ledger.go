@@ -35,26 +35,27 @@ func (l *ledger) init(patience time.Duration, wake func(module string)) {
 }
 
 // want records the digest of the inputs wanted for a module and reports whether
-// an attempt is due. A module that is off is never dirty.
-func (l *ledger) want(module string, weight int, on bool, digest string) (dirty bool) {
+// they moved so that an attempt is due. A module that is off is never dirty.
+func (l *ledger) want(module string, weight int, on bool, digest string) (due bool) {
 	l.mu.Lock()
 	e := l.entries[module]
 	if e == nil {
 		e = &entry{}
 		l.entries[module] = e
 	}
-	if e.wanted != digest || e.on != on {
+	moved := e.wanted != digest || e.on != on
+	if moved {
 		e.revision++
 	}
 	if !on {
 		e.attempted = "" // when it is on again, it is installed anew
 	}
 	e.weight, e.on, e.wanted = weight, on, digest
-	dirty = e.dirty()
+	due = moved && e.dirty()
 	wake := l.startable(time.Now())
 	l.mu.Unlock()
 	l.wakeAll(wake)
-	return dirty
+	return due
 }
 
 func (e *entry) dirty() bool { return e.on && e.wanted != e.attempted }
@@ -203,7 +204,7 @@ func (l *ledger) forget(module string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e := l.entries[module]; e != nil {
-		e.attempted = ""
+		e.wanted, e.attempted = "", ""
 	}
 }
 

@@ -331,6 +331,12 @@ func (s *scenario) does(h hook.ID, what, arg string) error {
 	case "hang":
 		s.world.Behave(h, hang)
 		return nil
+	case "slow": // half a second
+		s.world.Behave(h, func(context.Context, map[string]any) (hook.Output, error) {
+			time.Sleep(500 * time.Millisecond)
+			return hook.Output{}, nil
+		})
+		return nil
 	case "count": // writes another number each time
 		n := 0
 		s.world.Behave(h, func(context.Context, map[string]any) (hook.Output, error) {
