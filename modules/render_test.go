@@ -107,7 +107,7 @@ func forEachCase(t *testing.T, check func(t *testing.T, c testCase)) {
 
 // section is the module's section of in with the defaults of its schemas (C-298).
 func (c testCase) section(in map[string]any) values.Map {
-	section := values.Map(sub(in, c.module.Key))
+	section := sub(in, c.module.Key)
 	if section == nil {
 		section = values.Map{}
 	}
@@ -117,7 +117,7 @@ func (c testCase) section(in map[string]any) values.Map {
 // render returns the manifests, chart hooks last, as the operator would apply them.
 func (c testCase) render(in map[string]any) (string, error) {
 	in = clone(in)
-	in[c.module.Key] = map[string]any(c.section(in))
+	in[c.module.Key] = c.section(in)
 	if _, ok := in["global"]; !ok {
 		in["global"] = map[string]any{}
 	}

@@ -295,7 +295,7 @@ func (p globalPass) verifyReleases() {
 // failed reports a global pass that could not publish. What was published stays
 // in force; where nothing was, modules wait and say for whom.
 func (p globalPass) failed(err error, next time.Time) {
-	p.log.Error("global pass failed", "error", err, "next try", next)
+	p.log.Error("global pass failed", "error", err, "nextTry", next)
 	p.cfg.Ports.Reporter.Event("", true, status.ReasonHookFailed, err.Error())
 	p.explicitlyOff()
 	message := err.Error()

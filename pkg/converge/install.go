@@ -2,6 +2,7 @@ package converge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -242,14 +243,15 @@ const contestBackoff = 5 * time.Minute
 func (p *pass) finishRepair(err error) {
 	name, why := p.st.desc.Name, p.why&(becauseDrift|becauseVerify)
 	reason, message := "", ""
-	switch e := err.(type) {
-	case nil:
+	var contested *errContested
+	switch {
+	case err == nil:
 		p.keys.succeeded(name, why)
-	case *errContested:
-		reason, message = status.ReasonContested, e.message
+	case errors.As(err, &contested):
+		reason, message = status.ReasonContested, contested.message
 		p.keys.after(name, contestBackoff, becauseDrift)
 	default:
-		reason, message = status.ReasonApplyFailed, "repair failed: "+e.Error()
+		reason, message = status.ReasonApplyFailed, "repair failed: "+err.Error()
 		p.keys.retry(name, why, time.Now())
 	}
 	var news bool

@@ -32,12 +32,12 @@ type task struct {
 type lanes struct {
 	run func(ctx context.Context, batch []*task) error
 
-	mu     sync.Mutex
-	open   context.Context // while it lasts, the next task is taken
-	work   context.Context // of running tasks
-	byName map[string]*lane
-	wg     sync.WaitGroup
-	closed bool
+	mu sync.Mutex
+	//nolint:containedctx // the lifetimes of goroutines that push starts
+	open, work context.Context // while open lasts, the next task is taken; work is of running tasks
+	byName     map[string]*lane
+	wg         sync.WaitGroup
+	closed     bool
 }
 
 type lane struct {

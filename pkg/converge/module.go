@@ -354,7 +354,7 @@ func (p *pass) fail(err error) {
 	} else {
 		next = p.keys.retry(name, becauseRetry, now)
 	}
-	p.log.Error("module failed", "module", name, "reason", reason, "error", err, "next try", next.Round(time.Second))
+	p.log.Error("module failed", "module", name, "reason", reason, "error", err, "nextTry", next.Round(time.Second))
 	p.cfg.Ports.Reporter.Event(name, true, reason, err.Error())
 	p.st.edit(func(st *moduleState) {
 		if st.failing.IsZero() {

@@ -2,6 +2,7 @@ package hook
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -83,7 +84,11 @@ func TestParseOperationsListsTheViolationsOfAllDocuments(t *testing.T) {
 					t.Errorf("%q is missing in:\n%v", want, err)
 				}
 			}
-			if got := len(err.(*Invalid).Violations); got != len(c.want) {
+			var invalid *Invalid
+			if !errors.As(err, &invalid) {
+				t.Fatalf("got %v, want *Invalid", err)
+			}
+			if got := len(invalid.Violations); got != len(c.want) {
 				t.Errorf("got %d violations:\n%v", got, err)
 			}
 		})

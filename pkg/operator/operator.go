@@ -71,10 +71,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	w, err := newWiring(ctx, cfg, mods, hooksDir, kubeconfig, clients, typed)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+		return ended(ctx, err)
 	}
 	return w.run(ctx)
 }

@@ -134,7 +134,7 @@ func Start(args ...string) (*LocalCluster, error) {
 	select {
 	case kubeconfig, ok := <-line:
 		if !ok {
-			return nil, fmt.Errorf("localcluster ended before it was ready: %v", cmd.Wait())
+			return nil, fmt.Errorf("localcluster ended before it was ready: %w", cmd.Wait())
 		}
 		return &LocalCluster{Kubeconfig: kubeconfig, Dir: dir, cmd: cmd}, nil
 	case <-time.After(2 * time.Minute):

@@ -50,7 +50,7 @@ func New(m Map) (Snapshot, error) {
 func Must(m Map) Snapshot {
 	s, err := New(m)
 	if err != nil {
-		panic(err)
+		panic(err) //nolint:forbidigo // only a value that Decode cannot produce gets here
 	}
 	return s
 }

@@ -218,6 +218,8 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	if err := s.Shutdown(last); err != nil {
 		_ = s.Close()
 	}
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }
