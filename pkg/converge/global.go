@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/settings"
 	"github.com/addon-operator/addon-operator/pkg/status"
+	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
 // globalPass is the only place where modules are switched on or off; only the user's
@@ -93,10 +95,32 @@ func (p globalPass) run(ctx context.Context, why reason) error {
 		}
 		p.published.Store(next)
 		p.log.Info("global values published", "revision", next.Revision, "enabled", len(next.Enabled))
+		p.tellOverride(old, next)
 	}
 	p.ensureCRDs(ctx, next)
 	p.fanOut(next, next != old)
 	return nil
+}
+
+// tellOverride says which facts the user's global.discoveryOverride replaces, when that changed.
+func (p globalPass) tellOverride(old, next *Published) {
+	paths := func(g *Published) string {
+		if g == nil {
+			return ""
+		}
+		over, _ := g.Global.Get("discoveryOverride")
+		return strings.Join(values.Leaves(over), ", ")
+	}
+	now := paths(next)
+	if now == paths(old) {
+		return
+	}
+	message := "global.discoveryOverride no longer replaces any fact"
+	if now != "" {
+		message = "global.discoveryOverride of the ConfigMap replaces these facts below global.discovery: " + now
+	}
+	p.log.Info(message)
+	p.cfg.Ports.Reporter.Event("", false, "DiscoveryOverridden", message)
 }
 
 // decide asks the policy chain for every module in order (C-335); each script

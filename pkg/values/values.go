@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -225,6 +226,25 @@ func Select(m Map, paths []string) Map {
 			}
 		}
 		at[last] = v
+	}
+	return out
+}
+
+// Leaves lists the dotted paths of everything in v that is not an object, in order.
+func Leaves(v any) []string {
+	m, ok := v.(Map)
+	if !ok {
+		return nil
+	}
+	var out []string
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		if below, ok := m[key].(Map); ok && len(below) > 0 {
+			for _, path := range Leaves(below) {
+				out = append(out, key+"."+path)
+			}
+			continue
+		}
+		out = append(out, key)
 	}
 	return out
 }
