@@ -101,7 +101,7 @@ func (c *Client) itemsOf(rec *record) ([]*item, error) {
 // are created, changed ones merged three-way with the stored text on both sides, custom
 // resources too. Nothing is written where nothing differs, and no revision is made. A
 // nil objs means all; refs that are not in the release are an error. Result.Objects are
-// those that were looked at.
+// all of the release; Live is nil where objs did not name them.
 func (c *Client) Repair(ctx context.Context, name string, objs []object.Ref) (installed.Result, error) {
 	ctx, warned := withWarnings(ctx)
 	res, err := c.repair(ctx, name, objs)
@@ -120,10 +120,11 @@ func (c *Client) repair(ctx context.Context, name string, objs []object.Ref) (in
 	if rec == nil {
 		return installed.Result{}, fmt.Errorf("no deployed revision; install it first")
 	}
-	if items, err = pick(items, objs); err != nil {
+	chosen, err := pick(items, objs)
+	if err != nil {
 		return installed.Result{}, err
 	}
-	err = c.objects.eachKind(items, func(it *item) error {
+	err = c.objects.eachKind(chosen, func(it *item) error {
 		it.base = it.want
 		if err := c.objects.get(ctx, it); err != nil {
 			return err

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -57,6 +58,7 @@ type tracking struct {
 // tracked is one object. Its numbers are resourceVersions, 0 where unknown.
 type tracked struct {
 	shape    *shape
+	manifest [sha256.Size]byte
 	leaving  bool // an uninstall waits for it to go
 	baseline *digest
 	since    uint64 // version of the baseline: what is older does not count
@@ -117,7 +119,8 @@ func (t *Tracker) Hold(module string, objs []object.Ref) {
 }
 
 // Track replaces what is tracked of a module after an action on it. Live is the
-// baseline of drift; where it is nil, the first state seen is.
+// baseline of drift; where it is nil, the one of the same manifest stays, or else the
+// first state seen is.
 func (t *Tracker) Track(module string, objs []installed.Manifested) {
 	fresh := make(map[object.Ref]*candidate, len(objs))
 	for _, o := range objs {
@@ -132,6 +135,11 @@ func (t *Tracker) Track(module string, objs []installed.Manifested) {
 	t.unhold(m)
 	old := t.disown(m)
 	for ref, c := range fresh {
+		if o := old[ref]; o != nil && c.live == nil && o.sameManifest(c.tracked) {
+			t.adopt(module, ref, o) // the action was not about it
+			t.recall(ref, o)
+			continue
+		}
 		t.adopt(module, ref, c.tracked)
 		t.settle(ref, c, old[ref], wasHeld)
 	}
@@ -292,7 +300,7 @@ func (t *Tracker) prepare(o installed.Manifested) *candidate {
 		t.log.Warn("object is not tracked: its manifest lacks the labels of the operator", "object", o.Ref.String(), "selector", t.selector.String())
 		return nil // the watch would not show it, and it would look deleted
 	}
-	c := &candidate{tracked: &tracked{shape: manifestShape(fields), verdict: verdict{state: object.Unknown}}}
+	c := &candidate{tracked: &tracked{shape: manifestShape(fields), manifest: sha256.Sum256(o.Manifest), verdict: verdict{state: object.Unknown}}}
 	if o.Live == nil {
 		return c
 	}
@@ -361,6 +369,11 @@ func (t *Tracker) recall(ref object.Ref, tr *tracked) {
 		}
 	}
 	tr.listing = max(tr.listing, r.listing)
+}
+
+// sameManifest says whether the baseline of tr is one of other as well.
+func (tr *tracked) sameManifest(other *tracked) bool {
+	return !tr.leaving && tr.baseline != nil && tr.manifest == other.manifest
 }
 
 // look takes the health of a state.

@@ -187,6 +187,25 @@ func TestTrackWithoutLiveState(t *testing.T) {
 	b.expectDrift("ConfigMap/a gone=false")
 }
 
+// A repair is about some objects of a module; the baseline of the others stays.
+func TestTrackAfterARepairOfOneObject(t *testing.T) {
+	b := newBench(t)
+	a, z := b.apply(b.object(mapA)), b.apply(b.object(replace(mapA, "name: a", "name: z")))
+	b.Track("m", []installed.Manifested{a, z})
+	b.expectHealth("ConfigMap/a Current", "ConfigMap/z Current")
+	b.patch("ConfigMap", "a", `{"data":{"k":"w"}}`)
+	b.patch("ConfigMap", "z", `{"data":{"k":"w"}}`)
+	b.expectDrift("ConfigMap/a gone=false\nConfigMap/z gone=false")
+	z.Live = nil
+	b.Track("m", []installed.Manifested{b.apply(b.object(mapA)), z})
+	b.expectDrift("ConfigMap/z gone=false")
+	b.expectHealth("ConfigMap/a Current", "ConfigMap/z Current")
+	b.patch("ConfigMap", "z", `{"data":{"k":"v"}}`)
+	b.expectDrift("")
+	do(t, b.c, deletion("ConfigMap", b.ns, "z"))
+	b.expectDrift("ConfigMap/z gone=true")
+}
+
 // What happens between Hold and Track is judged by the new manifest, and by the old
 // one after Release.
 func TestEventsDuringAnApply(t *testing.T) {
