@@ -1,0 +1,88 @@
+package status
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/object"
+)
+
+func TestSummarize(t *testing.T) {
+	now := time.Unix(10000, 0)
+	ref := object.Ref{Kind: "Deployment", Namespace: "n", Name: "d"}
+	health := func(s object.State, message string) []object.Health {
+		return []object.Health{{Ref: ref, State: s, Message: message}}
+	}
+	good := Facts{Name: "m", On: true, Why: "on by x", Attempt: Succeeded, Reason: ReasonApplied, Installed: true, HasChart: true, Now: now,
+		StalledAfter: time.Minute, Objects: health(object.Current, "")}
+	with := func(edit func(*Facts)) Facts {
+		f := good
+		edit(&f)
+		return f
+	}
+	for name, c := range map[string]struct {
+		facts   Facts
+		phase   Phase
+		ready   bool
+		reason  string
+		message string // of Ready
+	}{
+		"all is well":      {good, Deployed, true, ReasonReady, "applied and healthy"},
+		"not attempted":    {with(func(f *Facts) { f.Attempt, f.Reason, f.Installed = NotYet, "", false }), Pending, false, ReasonPending, "not begun"},
+		"a hook runs":      {with(func(f *Facts) { f.Attempt, f.Reason, f.Message = InProgress, ReasonRunning, "hook x" }), Running, false, ReasonRunning, "hook x"},
+		"a hook failed":    {with(func(f *Facts) { f.Attempt, f.Reason, f.Message, f.NextTry = Failed, ReasonHookFailed, "boom", now }), Failing, false, ReasonHookFailed, "boom (next try at"},
+		"waits":            {with(func(f *Facts) { f.Attempt, f.Reason = Waits, ReasonWaitingForModule }), Waiting, false, ReasonWaitingForModule, ""},
+		"rolls out":        {with(func(f *Facts) { f.Objects = health(object.InProgress, "1 of 2") }), Verifying, false, ReasonWaitingForObjects, "Deployment/n/d: 1 of 2"},
+		"an object failed": {with(func(f *Facts) { f.Objects = health(object.Failed, "quota") }), Verifying, false, ReasonObjectFailed, "quota"},
+		"contested":        {with(func(f *Facts) { f.HealthReason = ReasonContested }), Verifying, false, ReasonContested, ""},
+		"no release yet":   {with(func(f *Facts) { f.Installed, f.Objects = false, nil }), Verifying, false, "NotInstalled", ""},
+		"no chart":         {with(func(f *Facts) { f.Installed, f.HasChart, f.Objects = false, false, nil }), Deployed, true, ReasonReady, ""},
+		"bad settings":     {with(func(f *Facts) { f.ConfigProblem = "size must be" }), Verifying, false, ReasonConfigInvalid, "size must be"},
+		"off":              {Facts{Why: "off by x", Reason: ReasonDisabled}, Disabled, false, ReasonDisabled, "off by x"},
+		"going": {with(func(f *Facts) { f.On, f.Uninstalling, f.Message = false, true, "waiting for x" }), Uninstalling, false, ReasonUninstalling,
+			"waiting for x"},
+		"a script fails, the module stays on": {with(func(f *Facts) { f.DecisionReason = ReasonScriptFailed }), Deployed, true, ReasonReady, ""},
+		"a script fails, the module stays off": {Facts{DecisionReason: ReasonScriptFailed, DecisionMessage: "exit 1"}, Disabled, false, ReasonScriptFailed,
+			"exit 1"},
+		"global hooks have not spoken": {Facts{Undecided: true, Attempt: Waits, Reason: ReasonWaitingForGlobal, Message: "hook g"}, Waiting, false,
+			ReasonWaitingForGlobal, "hook g"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := Summarize(c.facts)
+			for _, cond := range m.Conditions {
+				if cond.Type == Ready && (cond.Status != c.ready || cond.Reason != c.reason || !strings.Contains(cond.Message, c.message)) {
+					t.Errorf("Ready is %+v", cond)
+				}
+				if cond.Reason == "" {
+					t.Errorf("%s has no reason, which the API requires", cond.Type)
+				}
+			}
+			if m.Phase != c.phase || m.Reason != c.reason {
+				t.Errorf("phase %s, reason %s", m.Phase, m.Reason)
+			}
+		})
+	}
+}
+
+func TestStalledAfterALongRowOfFailures(t *testing.T) {
+	f := Facts{On: true, Attempt: Failed, Reason: ReasonHookFailed, Message: "boom", FailingSince: time.Unix(0, 0), StalledAfter: time.Minute}
+	for after, want := range map[time.Duration]bool{59 * time.Second: false, time.Minute: true} {
+		f.Now = f.FailingSince.Add(after)
+		for _, c := range Summarize(f).Conditions {
+			if c.Type == Stalled && c.Status != want {
+				t.Errorf("after %s: %+v", after, c)
+			}
+		}
+	}
+}
+
+func TestOnlyThreeObjectsAreNamed(t *testing.T) {
+	f := Facts{On: true, Attempt: Succeeded}
+	for range 5 {
+		f.Objects = append(f.Objects, object.Health{State: object.Missing})
+	}
+	if m := Summarize(f); !strings.HasSuffix(m.Conditions[3].Message, "; and 2 more") {
+		t.Error(m.Conditions[3].Message)
+	}
+}
