@@ -1,0 +1,139 @@
+package converge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/hook"
+)
+
+func taskOf(h *boundHook, name, group string) *task {
+	return &task{unit: &unit{owner: h.Owner}, hook: h, context: hook.Context{Binding: name, Group: group}, queue: "q"}
+}
+
+func hookOf(module, name string) *boundHook {
+	return newBoundHook(hook.Hook{ID: hook.ID{Owner: hook.Owner{Module: module}, Name: name}, Spec: hook.Spec{Version: "v1"}}, nil)
+}
+
+// C-169: a lane that grew long by one hook brings its tasks together, groups last.
+func TestALongLaneIsCompacted(t *testing.T) {
+	a, b := hookOf("a", "h"), hookOf("b", "h") // B-03: the same name in two modules
+	ln := &lane{}
+	for i := range 60 {
+		ln.tasks = append(ln.tasks, taskOf(a, fmt.Sprint("e", i), ""), taskOf(b, "other", ""), taskOf(a, fmt.Sprint("g", i), "group"))
+	}
+	ln.busy = 1
+	ln.compact(a)
+	var order []string
+	for _, x := range ln.tasks {
+		order = append(order, x.hook.Owner.Module+"/"+x.context.Binding)
+	}
+	want := []string{"a/e0", "b/other"}
+	for i := 1; i < 60; i++ {
+		want = append(want, fmt.Sprintf("a/e%d", i))
+	}
+	want = append(want, "a/g59")
+	for range 59 {
+		want = append(want, "b/other")
+	}
+	if !slices.Equal(order, want) {
+		t.Errorf("got %v", order)
+	}
+}
+
+// C-165 … C-168 in one lane, and a removal that takes one owner's tasks only (B-22).
+func TestALaneKeepsOrderCombinesAndBlocksItselfOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		var runs []string
+		fail := map[string]bool{"bad": true}
+		l := newLanes(func(_ context.Context, batch []*task) error {
+			text := batch[0].hook.Owner.Module
+			for _, x := range batch {
+				text += " " + x.context.Binding
+			}
+			runs = append(runs, text)
+			time.Sleep(time.Second)
+			if fail[batch[0].context.Binding] {
+				return errors.New("bad")
+			}
+			return nil
+		})
+		l.begin(ctx, ctx)
+		a, b := hookOf("a", "h"), hookOf("b", "h")
+		l.push(taskOf(a, "1", ""))
+		synctest.Wait()
+		for _, x := range []*task{taskOf(a, "2", ""), taskOf(a, "3", ""), taskOf(b, "4", ""), taskOf(a, "5", ""), taskOf(a, "6", "")} {
+			l.push(x)
+		}
+		time.Sleep(4500 * time.Millisecond)
+		synctest.Wait()
+		if want := []string{"a 1", "a 2 3", "b 4", "a 5 6"}; !slices.Equal(runs, want) {
+			t.Errorf("got %q", runs)
+		}
+		l.push(taskOf(a, "bad", ""))
+		l.push(taskOf(b, "7", ""))
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := len(runs); n < 6 || runs[n-1] != "a bad" || slices.Contains(runs, "b 7") {
+			t.Errorf("a failing head must be tried again and hold up its lane: %q", runs)
+		}
+		l.remove(hook.Owner{Module: "a"})
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if runs[len(runs)-1] != "b 7" || len(l.length()) != 0 {
+			t.Errorf("got %q, %v", runs, l.length())
+		}
+		stop()
+		l.wait()
+	})
+}
+
+func TestAHookRateIsATokenBucket(t *testing.T) { // C-188
+	k := bucket{every: time.Second, burst: 2}
+	now := time.Unix(100, 0)
+	var waits []time.Duration
+	for range 4 {
+		waits = append(waits, k.next(now))
+	}
+	if want := []time.Duration{0, 0, time.Second, 2 * time.Second}; !slices.Equal(waits, want) {
+		t.Error(waits)
+	}
+	if d := k.next(now.Add(time.Minute)); d != 0 {
+		t.Error(d)
+	}
+}
+
+func TestAnAppointmentForOneReasonDoesNotMoveAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeys()
+		k.retry("a", becauseRetry, time.Now())
+		k.after("a", time.Hour, becauseDrift)
+		time.Sleep(2 * time.Second)
+		if _, why, ok := k.take(); !ok || why != becauseRetry {
+			t.Error(why)
+		}
+		k.done("a")
+		k.retry("a", becauseRetry, time.Now())
+		k.add("a", becauseInputs) // ends the backoff
+		if _, why, _ := k.take(); why != becauseInputs {
+			t.Error(why)
+		}
+		k.done("a")
+		time.Sleep(30 * time.Minute)
+		k.add("b", becauseInputs)
+		if key, _, _ := k.take(); key != "b" {
+			t.Error(key)
+		}
+		k.add("c", becauseInputs)
+		k.stop()
+		if _, _, ok := k.take(); ok {
+			t.Error("a key was taken after the stop")
+		}
+	})
+}
