@@ -127,7 +127,11 @@ func Debug(in Inspector) http.Handler {
 		answer(w, ext, v, err)
 	})
 	mux.HandleFunc("GET /queue/{file}", func(w http.ResponseWriter, r *http.Request) {
-		_, ext := split(r.PathValue("file"))
+		name, ext := split(r.PathValue("file"))
+		if name != "main" && name != "list" {
+			fail(w, fmt.Errorf("%s: %w", r.URL.Path, ErrNotFound))
+			return
+		}
 		answer(w, ext, in.Queues(), nil)
 	})
 	return mux
@@ -189,8 +193,13 @@ func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("debug socket: %w", err)
 	}
-	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-		return nil, fmt.Errorf("debug socket: %w", err)
+	if info, err := os.Lstat(path); err == nil {
+		if info.Mode().Type() != os.ModeSocket {
+			return nil, fmt.Errorf("debug socket %s: a file that is no socket is there: choose another with --debug-unix-socket", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("debug socket: %w", err)
+		}
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "unix", path)
