@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/installed"
+	"github.com/addon-operator/addon-operator/pkg/status"
 )
 
 // purger uninstalls releases of modules that are in no directory any more, as
@@ -63,6 +64,7 @@ func (p purger) look(ctx context.Context, announced map[string]time.Time) {
 				continue
 			}
 			delete(announced, rel.Name)
+			p.cfg.Ports.Reporter.Report(status.Module{Name: rel.Name, Gone: true})
 			p.log.Info("release purged", "release", rel.Name)
 		}
 	}

@@ -196,6 +196,8 @@ func TestTrackAfterARepairOfOneObject(t *testing.T) {
 	b.patch("ConfigMap", "a", `{"data":{"k":"w"}}`)
 	b.patch("ConfigMap", "z", `{"data":{"k":"w"}}`)
 	b.expectDrift("ConfigMap/a gone=false\nConfigMap/z gone=false")
+	do(t, b.c, deletion("ConfigMap", b.ns, "a"))
+	b.expectDrift("ConfigMap/a gone=true\nConfigMap/z gone=false")
 	z.Live = nil
 	b.Track("m", []installed.Manifested{b.apply(b.object(mapA)), z})
 	b.expectDrift("ConfigMap/z gone=false")

@@ -17,6 +17,9 @@ type reporter struct {
 
 func (r reporter) Report(m status.Module) {
 	r.cluster.Report(m)
+	if m.Gone {
+		return
+	}
 	r.self.Enabled(m.Name, m.Version, m.Enabled)
 	if r.progress != nil {
 		r.progress(m)

@@ -176,6 +176,9 @@ func (w *wiring) run(ctx context.Context) error {
 	})
 	group.Go(func() error { return w.reporter.Run(edges) })
 	group.Go(func() error {
+		return ended(ctx, patiently(ctx, w.cfg.Logger, "remove Module resources of modules that are gone", func() error { return w.keepModules(ctx) }))
+	})
+	group.Go(func() error {
 		return web.Serve(edges, public, web.Public(w.inspect,
 			promhttp.HandlerFor(w.metrics, promhttp.HandlerOpts{}), promhttp.HandlerFor(w.hookRegs, promhttp.HandlerOpts{})))
 	})
@@ -191,6 +194,26 @@ func (w *wiring) run(ctx context.Context) error {
 	})
 	err = group.Wait()
 	return errors.Join(err, w.exec.Close())
+}
+
+// keepModules deletes the Module resources that earlier processes made for modules of
+// which neither a directory nor a release is left.
+func (w *wiring) keepModules(ctx context.Context) error {
+	rels, err := w.helm.List(ctx)
+	if err != nil {
+		return err
+	}
+	names := map[string]bool{}
+	for _, r := range rels {
+		names[r.Name] = true
+	}
+	for _, m := range w.inspect.mods.Modules {
+		names[m.Name] = true
+	}
+	for name := range w.inspect.mods.Broken {
+		names[name] = true
+	}
+	return w.reporter.Keep(ctx, names)
 }
 
 // notify tells people about a key of the ConfigMap.

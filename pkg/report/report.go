@@ -232,8 +232,14 @@ func (r *Reporter) put(ctx context.Context, m status.Module) error {
 	have := r.shown[m.Name]
 	r.mu.Unlock()
 	client := r.cfg.Dynamic.Resource(Resource)
+	if m.Gone {
+		r.mu.Lock()
+		delete(r.shown, m.Name)
+		r.mu.Unlock()
+		return r.remove(ctx, m.Name)
+	}
 	if have == nil {
-		obj, err := client.Create(ctx, object(m.Name), metav1.CreateOptions{})
+		obj, err := client.Create(ctx, r.object(m.Name), metav1.CreateOptions{})
 		if apierrors.IsAlreadyExists(err) {
 			obj, err = client.Get(ctx, m.Name, metav1.GetOptions{})
 		}
@@ -270,9 +276,9 @@ func (r *Reporter) put(ctx context.Context, m status.Module) error {
 	return nil
 }
 
-// Keep deletes Module resources of modules that are not in names.
+// Keep deletes the Module resources of this operator whose modules are not in names.
 func (r *Reporter) Keep(ctx context.Context, names map[string]bool) error {
-	list, err := r.cfg.Dynamic.Resource(Resource).List(ctx, metav1.ListOptions{})
+	list, err := r.cfg.Dynamic.Resource(Resource).List(ctx, metav1.ListOptions{LabelSelector: instanceLabel + "=" + r.instance()})
 	if err != nil {
 		return fmt.Errorf("list Module resources: %w", err)
 	}
@@ -280,16 +286,30 @@ func (r *Reporter) Keep(ctx context.Context, names map[string]bool) error {
 		if names[item.GetName()] {
 			continue
 		}
-		if err := r.cfg.Dynamic.Resource(Resource).Delete(ctx, item.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("delete Module %s: %w", item.GetName(), err)
+		if err := r.remove(ctx, item.GetName()); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func object(name string) *unstructured.Unstructured {
+func (r *Reporter) remove(ctx context.Context, name string) error {
+	err := r.cfg.Dynamic.Resource(Resource).Delete(ctx, name, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete Module %s: %w", name, err)
+	}
+	return nil
+}
+
+// instanceLabel says which operator of a cluster a resource is of.
+const instanceLabel = "addon-operator.io/instance"
+
+func (r *Reporter) instance() string { return r.cfg.Namespace + "." + r.cfg.ConfigMap }
+
+func (r *Reporter) object(name string) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": Resource.GroupVersion().String(), "kind": kind, "metadata": map[string]any{"name": name},
+		"apiVersion": Resource.GroupVersion().String(), "kind": kind,
+		"metadata": map[string]any{"name": name, "labels": map[string]any{instanceLabel: r.instance()}},
 	}}
 }
 

@@ -99,6 +99,7 @@ type Module struct {
 	Global     int64 // revision of the global values that the last attempt saw
 	Conditions []Condition
 	NextTry    time.Time // zero when nothing is scheduled
+	Gone       bool      // neither directory nor release is left: there is nothing to show
 }
 
 // Missing is the status of a release whose module is in no directory, or cannot be read.
