@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -114,7 +115,7 @@ func cut(s string) string {
 	if len(s) <= maxMessage {
 		return s
 	}
-	return s[:maxMessage] + "…"
+	return strings.ToValidUTF8(s[:maxMessage], "") + "…"
 }
 
 func (r *Reporter) uid(module string) types.UID {
