@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
 )
@@ -69,6 +71,9 @@ func (h *Hooks) Apply(id hook.ID, samples []hook.Sample) error {
 }
 
 func (h *Hooks) put(id hook.ID, s hook.Sample) error {
+	if err := valid(s); err != nil {
+		return err
+	}
 	m := h.metrics[s.Name]
 	if m == nil {
 		m = &metric{kind: s.Action, buckets: slices.Sorted(slices.Values(s.Buckets)), series: map[string]*series{}}
@@ -101,6 +106,20 @@ func (h *Hooks) put(id hook.ID, s hook.Sample) error {
 		x.count++
 		if i, _ := slices.BinarySearch(m.buckets, s.Value); i < len(m.buckets) {
 			x.counts[i]++
+		}
+	}
+	return nil
+}
+
+// valid keeps one bad name from spoiling the whole exposition.
+func valid(s hook.Sample) error {
+	if !model.LegacyValidation.IsValidMetricName(s.Name) {
+		return fmt.Errorf("metric %q: expected a name of letters, digits, underscores and colons", s.Name)
+	}
+	for name, value := range s.Labels {
+		reserved := strings.HasPrefix(name, "__") || s.Action == "observe" && name == "le"
+		if reserved || !model.LegacyValidation.IsValidLabelName(name) || !utf8.ValidString(value) {
+			return fmt.Errorf("metric %q: label %q: expected a name of letters, digits and underscores that is not reserved, and a UTF-8 value", s.Name, name)
 		}
 	}
 	return nil
