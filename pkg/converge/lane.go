@@ -69,14 +69,21 @@ func laneName(o hook.Owner, queue string) string {
 
 const mainQueue = "main"
 
-// push appends a task to the lane of its queue.
-func (l *lanes) push(t *task) {
-	name := laneName(t.unit.owner, t.queue)
+// push appends tasks to the lanes of their queues. Those pushed together are there
+// before any of them runs, so that they combine.
+func (l *lanes) push(tasks ...*task) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return
 	}
+	for _, t := range tasks {
+		l.append(t)
+	}
+}
+
+func (l *lanes) append(t *task) {
+	name := laneName(t.unit.owner, t.queue)
 	ln := l.byName[name]
 	if ln == nil {
 		ln = &lane{name: name, changed: make(chan struct{})}

@@ -106,11 +106,15 @@ func (s starter) watch(ctx context.Context, u *unit) error {
 	}
 	// Snapshots of one hook may show all of its bindings, so no Synchronization
 	// runs before every list is there; and they run in the order of the bindings.
+	var tasks []*task
 	for _, h := range u.hooks {
 		for i := range h.Spec.Kubernetes {
-			s.synchronize(u, h, h.monitorAt(i), true)
+			if t := s.synchronization(u, h, h.monitorAt(i), true); t != nil {
+				tasks = append(tasks, t)
+			}
 		}
 	}
+	s.lanes.push(tasks...)
 	return nil
 }
 
@@ -122,7 +126,9 @@ func (s starter) watchOne(ctx context.Context, u *unit, h *boundHook, index int)
 		Appeared: func() {
 			// Before the monitor is known, the start's own Synchronization is still to come.
 			if known := h.monitorAt(index); known != nil {
-				s.synchronize(u, h, known, false)
+				if t := s.synchronization(u, h, known, false); t != nil {
+					s.lanes.push(t)
+				}
 			}
 		},
 		Failed: func(err error) {
@@ -142,13 +148,13 @@ func (s starter) watchOne(ctx context.Context, u *unit, h *boundHook, index int)
 	return nil
 }
 
-// synchronize queues the run with all existing objects, or unlocks events when
-// the binding does not want one (C-153, C-154).
-func (s starter) synchronize(u *unit, h *boundHook, m *monitor, start bool) {
+// synchronization is the run with all existing objects; nil when the binding wants
+// none, and then events are unlocked (C-153, C-154).
+func (s starter) synchronization(u *unit, h *boundHook, m *monitor, start bool) *task {
 	b := m.binding
 	if !b.OnSynchronization || h.Spec.Version == "v0" {
 		m.watch.Unlock()
-		return
+		return nil
 	}
 	c := hook.Context{Binding: b.Name, Type: hook.TypeSynchronization, Snapshots: b.Snapshots}
 	if b.Group != "" {
@@ -165,7 +171,7 @@ func (s starter) synchronize(u *unit, h *boundHook, m *monitor, start bool) {
 			u.synchronized(err)
 		}
 	}
-	s.lanes.push(t)
+	return t
 }
 
 func (s starter) event(u *unit, h *boundHook, b hook.Kubernetes, e hook.WatchEvent, item hook.Item) {
