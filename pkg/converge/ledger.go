@@ -10,7 +10,7 @@ import (
 )
 
 // ledger knows of every module which inputs are wanted and which were attempted
-// last. A module is dirty while the two differ, else settled (DESIGN: order).
+// last. A module is dirty while the two differ, else settled.
 type ledger struct {
 	patience time.Duration // how long a running attempt holds others up; 0 disables the soft order
 	wake     func(module string)

@@ -6,5 +6,5 @@
 //	output files     --Parse…------->  Output    patches, object operations, metric samples
 //
 // A hook is known by its ID, the owner and the path below the owner's hooks
-// directory: two modules may hold files of one name (COMPAT B-03).
+// directory: two modules may hold files of one name (B-03).
 package hook

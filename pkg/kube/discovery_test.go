@@ -71,7 +71,7 @@ func TestKindThatComesLater(t *testing.T) {
 	eventually(t, "the watch is back", func() bool { return results(m.Snapshot()) == `"c"` })
 }
 
-// C-346, C-347 and what DESIGN adds.
+// C-346, C-347, and that a stored version is never dropped.
 func TestEnsureCRDs(t *testing.T) {
 	c := clients(t)
 	changes, touched := watchDiscovery(t, c)

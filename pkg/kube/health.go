@@ -19,7 +19,7 @@ type verdict struct {
 	unlessFirstUse string
 }
 
-// judge is kstatus with our additions (DESIGN: a LoadBalancer Service needs an
+// judge is kstatus with our additions (a LoadBalancer Service needs an
 // address; a claim that binds on first use is ready without a consumer).
 func judge(u *unstructured.Unstructured) verdict {
 	if u.GetDeletionTimestamp() != nil {

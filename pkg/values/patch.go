@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
 )
 
 // Op is one operation of a hook's values patch (C-320, C-321): add or remove at
@@ -123,70 +124,40 @@ var ErrAbsent = errors.New("path is absent")
 // Apply performs ops strictly, in order, on a copy of doc (C-323): a remove of
 // an absent path and an add under an absent parent are errors.
 func Apply(doc Map, ops []Op) (Map, error) {
-	var out any = Clone(doc)
-	var err error
-	for _, op := range ops {
-		if out, err = applyOp(out, op, Pointer(op.Path)); err != nil {
-			return nil, fmt.Errorf("%s %q: %w", op.Op, op.Path, err)
-		}
+	return perform(doc, ops, jsonpatch.NewApplyOptions())
+}
+
+// perform is RFC 6902 by the library, on the document's text.
+func perform(doc Map, ops []Op, options *jsonpatch.ApplyOptions) (Map, error) {
+	options.SupportNegativeIndices = false
+	if doc == nil {
+		doc = Map{}
 	}
-	m, ok := out.(Map)
+	before, err := json.Marshal(doc)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(ops)
+	if err != nil {
+		return nil, err
+	}
+	patch, err := jsonpatch.DecodePatch(text)
+	if err != nil {
+		return nil, err
+	}
+	after, err := patch.ApplyWithOptions(before, options)
+	if err != nil { // all that can go wrong with an add or a remove
+		return nil, fmt.Errorf("%w: %w", ErrAbsent, err)
+	}
+	v, err := Decode(after)
+	if err != nil {
+		return nil, err
+	}
+	m, ok := v.(Map)
 	if !ok {
 		return nil, errors.New("the patch replaced the root object")
 	}
 	return m, nil
-}
-
-func applyOp(at any, op Op, path []string) (any, error) {
-	key, last := path[0], len(path) == 1
-	switch at := at.(type) {
-	case Map:
-		child, ok := at[key]
-		if last && op.Op == "add" {
-			at[key] = Clone(op.Value)
-			return at, nil
-		}
-		if !ok {
-			return nil, fmt.Errorf("key %q: %w", key, ErrAbsent)
-		}
-		if last {
-			delete(at, key)
-			return at, nil
-		}
-		child, err := applyOp(child, op, path[1:])
-		if err != nil {
-			return nil, err
-		}
-		at[key] = child
-		return at, nil
-	case []any:
-		return applyIndex(at, op, path)
-	}
-	return nil, fmt.Errorf("key %q: its parent is neither an object nor an array: %w", key, ErrAbsent)
-}
-
-func applyIndex(at []any, op Op, path []string) (any, error) {
-	key, last := path[0], len(path) == 1
-	if key == "-" && last && op.Op == "add" {
-		return append(at, Clone(op.Value)), nil
-	}
-	i, err := strconv.Atoi(key)
-	// RFC 6901 knows neither signs nor leading zeros.
-	if err != nil || key != strconv.Itoa(i) || i < 0 || i > len(at) || (i == len(at) && !(last && op.Op == "add")) {
-		return nil, fmt.Errorf("index %q of an array of %d: %w", key, len(at), ErrAbsent)
-	}
-	switch {
-	case last && op.Op == "add":
-		return slices.Insert(at, i, Clone(op.Value)), nil
-	case last:
-		return slices.Delete(at, i, i+1), nil
-	}
-	child, err := applyOp(at[i], op, path[1:])
-	if err != nil {
-		return nil, err
-	}
-	at[i] = child
-	return at, nil
 }
 
 // Stamped is an operation with the number of the commit it came with.
@@ -238,36 +209,27 @@ func Fold(doc Map, sets ...[]Stamped) Map {
 		all = append(all, s...)
 	}
 	slices.SortStableFunc(all, func(a, b Stamped) int { return int(a.Seq - b.Seq) })
-	out := Clone(doc).(Map)
-	if out == nil {
-		out = Map{}
+	ops := make([]Op, len(all))
+	for i, s := range all {
+		ops[i] = s.Op
 	}
-	for _, s := range all {
-		path := Pointer(s.Path)
-		if s.Op.Op == "add" {
-			ensureParents(out, path)
-		}
-		// An operation that no longer fits its layers is passed over: strictness
-		// belongs to the commit, where the hook can be told.
-		if next, err := applyOp(out, s.Op, path); err == nil {
-			out, _ = next.(Map)
+	if out, err := perform(doc, ops, lenient()); err == nil {
+		return out
+	}
+	// An operation that no longer fits its layers is passed over: strictness
+	// belongs to the commit, where the hook can be told.
+	out := doc
+	for _, op := range ops {
+		if next, err := perform(out, []Op{op}, lenient()); err == nil {
+			out = next
 		}
 	}
 	return out
 }
 
-func ensureParents(at Map, path []string) {
-	for i, key := range path[:len(path)-1] {
-		next, ok := at[key]
-		if !ok || next == nil {
-			next = Map{}
-			if path[i+1] == "-" {
-				next = []any{}
-			}
-			at[key] = next
-		}
-		if at, ok = next.(Map); !ok {
-			return
-		}
-	}
+// lenient passes over removes of absent paths and makes parents of adds.
+func lenient() *jsonpatch.ApplyOptions {
+	o := jsonpatch.NewApplyOptions()
+	o.AllowMissingPathOnRemove, o.EnsurePathExistsOnAdd = true, true
+	return o
 }
