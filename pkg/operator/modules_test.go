@@ -150,7 +150,7 @@ func noting(binding, name string) string {
 JSON`)
 }
 
-// C-425: reverse order, delete hooks around Helm; C-324, DESIGN 5: facts go, the generated secret stays.
+// C-425: reverse order, delete hooks around Helm; C-324: facts go, the generated secret stays.
 func TestDisablingRemovesInReverseOrderAndEnablingBringsBackTheSecret(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
