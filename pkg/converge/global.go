@@ -190,6 +190,9 @@ func (p globalPass) record(st *moduleState, d enable.Decision) {
 		st.decision, st.decided = d, true
 		on := d.On
 		st.last = &on
+		if !d.On && !d.Held && st.interrupt != nil {
+			st.interrupt(errSwitchedOff)
+		}
 	})
 	if turned {
 		p.facts.touch()

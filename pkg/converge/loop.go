@@ -3,7 +3,9 @@ package converge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -180,6 +182,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		}
 		passes.Go(func() {
 			defer l.keys.done(key)
+			defer l.recovered(key)
 			l.process(work, key, why)
 		})
 	}
@@ -232,6 +235,23 @@ func (l *Loop) observeReleases(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// recovered turns a panic of a pass into a failure of its key (C-182).
+func (l *Loop) recovered(key string) {
+	if r := recover(); r != nil {
+		next := l.keys.retry(key, becauseRetry, time.Now())
+		l.log.Error("a pass panicked; this is a bug", "key", key, "panic", r, "stack", string(debug.Stack()), "nextTry", next)
+		l.cfg.Ports.Reporter.Event(moduleOf(key), true, "Panic", fmt.Sprintf("internal error, tried again: %v", r))
+	}
+}
+
+// moduleOf is the module of a key, "" for the global one.
+func moduleOf(key string) string {
+	if key == globalKey {
+		return ""
+	}
+	return key
 }
 
 // process runs the pass of one key and appoints its next try.

@@ -102,7 +102,15 @@ func (p *pass) stay(ctx context.Context) error {
 	if attempted {
 		p.inputs = p.Loop.inputs(p.st, p.g)
 		p.st.edit(func(st *moduleState) { st.ownConfig = "" })
-		err = p.attempt(ctx)
+		hooks, release := p.st.interruptible(ctx)
+		err = p.attempt(ctx, hooks)
+		off := errors.Is(context.Cause(hooks), errSwitchedOff)
+		release()
+		if off && ctx.Err() == nil { // the next pass removes the module
+			p.keys.add(p.st.desc.Name, becauseInputs)
+			p.settle(err)
+			return err
+		}
 		if ctx.Err() != nil || errors.Is(err, errShutdown) {
 			return err // the process ends; nothing was lost
 		}
@@ -117,8 +125,9 @@ func (p *pass) stay(ctx context.Context) error {
 	return err
 }
 
-// attempt takes an enabled module to what is wanted.
-func (p *pass) attempt(ctx context.Context) error {
+// attempt takes an enabled module to what is wanted. Its hooks run under a context
+// of their own, which ends when the module is switched off.
+func (p *pass) attempt(ctx, hooks context.Context) error {
 	if blockers := p.ledger.begin(p.st.desc.Name, p.started); len(blockers) > 0 {
 		return &waiting{status.ReasonWaitingForModule, order.Describe(blockers), true}
 	}
@@ -133,11 +142,11 @@ func (p *pass) attempt(ctx context.Context) error {
 	if err := p.ready(ctx); err != nil {
 		return err
 	}
-	if err := (starter{p.Loop}).start(ctx, p.st.unit, p.why, p.g, p.step); err != nil {
+	if err := (starter{p.Loop}).start(hooks, p.st.unit, p.why, p.g, p.step); err != nil {
 		return because(status.ReasonHookFailed, err)
 	}
 	for range afterHelmRounds {
-		again, err := p.round(ctx)
+		again, err := p.round(ctx, hooks)
 		if err != nil || !again {
 			return err
 		}
@@ -208,9 +217,9 @@ func (l *Loop) other(name string) order.Other {
 }
 
 // round is beforeHelm, Helm, afterHelm. It reports whether afterHelm changed values.
-func (p *pass) round(ctx context.Context) (again bool, err error) {
+func (p *pass) round(ctx, hooks context.Context) (again bool, err error) {
 	run := runner{p.Loop}
-	before, err := run.phase(ctx, p.st.unit, hook.BeforeHelm, p.why, p.g, p.step)
+	before, err := run.phase(hooks, p.st.unit, hook.BeforeHelm, p.why, p.g, p.step)
 	if err != nil {
 		return false, because(status.ReasonHookFailed, err)
 	}
@@ -224,7 +233,7 @@ func (p *pass) round(ctx context.Context) (again bool, err error) {
 			return false, err
 		}
 	}
-	after, err := run.phase(ctx, p.st.unit, hook.AfterHelm, p.why, p.g, p.step)
+	after, err := run.phase(hooks, p.st.unit, hook.AfterHelm, p.why, p.g, p.step)
 	if err != nil {
 		return false, because(status.ReasonHookFailed, err)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // purger uninstalls releases of modules that are in no directory any more, as
-// narrowly as can be (DESIGN 4): they bear our instance label and embedded
+// narrowly as can be: they bear our instance label and embedded
 // origin, every directory loaded and none is empty, the process has converged,
 // and a grace period has passed since an Event announced it.
 type purger struct {

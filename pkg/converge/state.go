@@ -1,6 +1,8 @@
 package converge
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -56,6 +58,8 @@ type moduleState struct {
 	repairs                     repairs
 	fuse                        fuse
 	timer                       *time.Timer // shows a step that lasts
+	// interrupt ends the hooks of the running attempt; nil while there is none.
+	interrupt context.CancelCauseFunc
 }
 
 // crdState is how far a module's CRDs are.
@@ -103,6 +107,19 @@ func (st *moduleState) stopStepTimer() {
 	if st.timer != nil {
 		st.timer.Stop()
 		st.timer = nil
+	}
+}
+
+// errSwitchedOff ends the hooks of an attempt whose module was switched off.
+var errSwitchedOff = errors.New("the module was switched off")
+
+// interruptible returns a context for the hooks of an attempt; interrupt ends it.
+func (st *moduleState) interruptible(ctx context.Context) (hooks context.Context, release func()) {
+	hooks, cancel := context.WithCancelCause(ctx)
+	st.edit(func(st *moduleState) { st.interrupt = cancel })
+	return hooks, func() {
+		st.edit(func(st *moduleState) { st.interrupt = nil })
+		cancel(nil)
 	}
 }
 
