@@ -202,7 +202,7 @@ echo '[{"op":"add","path":"/decidedAEnabled","value":'"$on"'},{"op":"add","path"
 		t.Error("a failing script removed a release")
 	}
 	b.files(map[string]string{"modules/100-decided-b/enabled": "#!/usr/bin/env bash\necho true > \"$MODULE_ENABLED_RESULT\"\n"})
-	b.edit("global", "") // a reason to ask again at once
+	b.edit("global", "poke: 1\n") // a reason to ask again at once
 	b.wants("decided-b", "Enabled", "True On")
 	b.ready("decided-b")
 }

@@ -19,6 +19,9 @@ func (b *bed) versions() map[string]string {
 		b.t.Fatal(err)
 	}
 	for _, o := range maps.Items {
+		if o.Name == b.Config.ConfigMap+"-facts" {
+			continue // facts that hooks told anew have new places in the order of commits
+		}
 		out["ConfigMap "+o.Name] = o.ResourceVersion
 	}
 	secrets, err := b.Client.CoreV1().Secrets(b.Namespace).List(b.ctx, metav1.ListOptions{})
@@ -93,7 +96,7 @@ func TestAModuleSwitchedOffWhileTheOperatorWasAway(t *testing.T) {
 	b := newBed(t)
 	b.chart("100-leftbehind", shown("leftbehind", "is", "here"))
 	b.files(map[string]string{
-		"modules/values.yaml": "global: {namespace: " + b.Namespace + "}\n",
+		"modules/values.yaml":                           "global: {namespace: " + b.Namespace + "}\n",
 		"modules/100-leftbehind/hooks/before-delete.sh": noting("beforeDeleteHelm: 1", "left-before-delete"),
 	})
 	b.settings(map[string]string{"leftbehindEnabled": "true"})
