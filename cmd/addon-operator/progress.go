@@ -32,7 +32,7 @@ func (l *lines) progress(m status.Module) {
 	}
 	l.last[m.Name] = text
 	args := []any{"module", m.Name, "phase", string(m.Phase), "reason", m.Reason}
-	if msg := message(m); msg != "" && m.Phase != status.Deployed {
+	if msg := message(m); msg != "" {
 		args = append(args, "message", msg)
 	}
 	l.log().Info("module", args...)

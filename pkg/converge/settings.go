@@ -130,8 +130,12 @@ func (c *configured) noteGlobal(problems []string) (mended bool) {
 
 // announce tells of keys that cannot be used.
 func (l *Loop) announce(module string, problems []string) {
+	where := []any{"module", module}
+	if module == "" {
+		where = []any{"key", "global"}
+	}
 	for _, p := range problems {
-		l.log.Error("ConfigMap key is not used; its last valid value stays in force", "module", module, "problem", p)
+		l.log.With(where...).Error("ConfigMap key is not used; its last valid value stays in force", "problem", p)
 		l.cfg.Ports.Reporter.Event(module, true, status.ReasonConfigInvalid, p)
 	}
 }

@@ -271,7 +271,7 @@ func phase(f Facts, ready bool) Phase {
 		return Running
 	case f.Attempt == NotYet:
 		return Pending
-	case ready:
+	case ready, f.On && healthy(f).Status: // what keeps it from Ready is an edit that is not in force
 		return Deployed
 	}
 	return Verifying

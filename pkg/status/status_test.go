@@ -38,7 +38,7 @@ func TestSummarize(t *testing.T) {
 		"contested":        {with(func(f *Facts) { f.HealthReason = ReasonContested }), Verifying, false, ReasonContested, ""},
 		"no release yet":   {with(func(f *Facts) { f.Installed, f.Objects = false, nil }), Verifying, false, "NotInstalled", ""},
 		"no chart":         {with(func(f *Facts) { f.Installed, f.HasChart, f.Objects = false, false, nil }), Deployed, true, ReasonReady, ""},
-		"bad settings":     {with(func(f *Facts) { f.ConfigProblem = "size must be" }), Verifying, false, ReasonConfigInvalid, "size must be"},
+		"bad settings":     {with(func(f *Facts) { f.ConfigProblem = "size must be" }), Deployed, false, ReasonConfigInvalid, "size must be"},
 		"off":              {Facts{Why: "off by x", Reason: ReasonDisabled}, Disabled, false, ReasonDisabled, "off by x"},
 		"going": {with(func(f *Facts) { f.On, f.Uninstalling, f.Message = false, true, "waiting for x" }), Uninstalling, false, ReasonUninstalling,
 			"waiting for x"},
