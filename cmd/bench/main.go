@@ -31,10 +31,13 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	err := run(ctx, os.Args[1:], os.Stdout)
-	stop()
 	if errors.Is(err, flag.ErrHelp) {
 		return
+	}
+	if ctx.Err() != nil {
+		err = errors.New("interrupted")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -70,7 +73,7 @@ func parse(args []string) (config, error) {
 	f.IntVar(&cfg.objects, "objects", 10_000, "ConfigMaps of 6 KB watched by one hook; 0 leaves it out")
 	f.IntVar(&cfg.runs, "runs", 3, "how often each measurement is repeated")
 	f.DurationVar(&cfg.idle, "idle", time.Minute, "how long after convergence idle memory is read")
-	f.IntVar(&cfg.parallel, "parallel", 8, "Helm actions and writes at once in the floors")
+	f.IntVar(&cfg.parallel, "parallel", 16, "Helm actions and writes at once in the floors")
 	f.StringVar(&cfg.operator, "operator", filepath.Join(testkit.Root(), "bin", "addon-operator"), "binary of the operator")
 	f.StringVar(&cfg.tmp, "tmp-dir", memoryDir(), "where the directories of the measurements are made")
 	f.StringVar(&cfg.profile, "profile", "", "write CPU and heap profiles of the operator into this directory")

@@ -95,6 +95,9 @@ func (b *bench) scene(ctx context.Context, who string, run int) (*scene, error) 
 // close ends the scene; the directory stays when there is something to look into.
 func (s *scene) close(ctx context.Context, failure error) error {
 	s.seen.close()
+	if ctx.Err() != nil {
+		s.work.remove()
+	}
 	if failure != nil {
 		return failure
 	}

@@ -97,11 +97,16 @@ func (w *watching) fill(ctx context.Context) error {
 }
 
 // run starts an operator, waits until its hook saw all objects, then changes one.
-func (w *watching) run(ctx context.Context, run int) (err error) {
+func (w *watching) run(ctx context.Context, run int) error {
 	work, err := newWorkload(w.cfg.tmp, fmt.Sprintf("bench-watching-%d", run), "none", testkit.Synthetic{})
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if ctx.Err() != nil {
+			work.remove()
+		}
+	}()
 	file := filepath.Join(work.dir, globalHook)
 	if err := os.WriteFile(file, []byte(watchingHook), 0o755); err != nil {
 		return err

@@ -23,7 +23,7 @@ const noNote = "none"
 
 func newWorkload(tmp, namespace, fact string, modules testkit.Synthetic) (workload, error) {
 	modules.ConfigMaps, modules.Replicas = configMaps, 1
-	dir, err := os.MkdirTemp(tmp, "bench-"+namespace+"-")
+	dir, err := os.MkdirTemp(tmp, namespace+"-")
 	if err != nil {
 		return workload{}, err
 	}
