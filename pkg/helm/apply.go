@@ -162,6 +162,9 @@ func (a *applying) newRelease() (*release.Release, error) {
 
 // prune makes room for one revision; the deployed one always stays.
 func (a *applying) prune(ctx context.Context) error {
+	if a.cfg.HistoryMax <= 0 {
+		return nil
+	}
 	left := len(a.history)
 	for _, old := range slices.Backward(a.history) {
 		if left < a.cfg.HistoryMax {

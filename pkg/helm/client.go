@@ -52,7 +52,7 @@ type Config struct {
 	Instance string
 	// Labels are put on every rendered object (C-433). Default: heritage=addon-operator.
 	Labels map[string]string
-	// HistoryMax is the number of revisions kept, 10 by default (C-432).
+	// HistoryMax is the number of revisions kept (C-432); 0 keeps all.
 	HistoryMax int
 	// Timeout bounds the wait for one chart hook, 20 minutes by default (C-432).
 	Timeout time.Duration
@@ -67,9 +67,6 @@ type Config struct {
 func (c *Config) complete() error {
 	if c.Labels == nil {
 		c.Labels = map[string]string{"heritage": "addon-operator"}
-	}
-	if c.HistoryMax <= 0 {
-		c.HistoryMax = 10
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = 20 * time.Minute
