@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +10,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 )
@@ -34,24 +34,29 @@ type observer struct {
 	done    chan time.Time
 }
 
+// source opens a watch from a resource version on.
+type source func(context.Context, metav1.ListOptions) (watch.Interface, error)
+
 func observe(ctx context.Context, c *cluster, namespace string) (*observer, error) {
+	ns, err := c.typed.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
 	ctx, stop := context.WithCancel(ctx)
 	o := &observer{stop: stop, lost: make(chan error, 2)}
-	configMaps, err := c.typed.CoreV1().ConfigMaps(namespace).Watch(ctx, metav1.ListOptions{})
-	if err != nil {
-		stop()
-		return nil, err
-	}
-	deployments, err := c.typed.AppsV1().Deployments(namespace).Watch(ctx, metav1.ListOptions{})
-	if err != nil {
-		stop()
-		configMaps.Stop()
-		return nil, err
-	}
-	for _, w := range []watch.Interface{configMaps, deployments} {
-		o.readers.Go(func() { o.read(ctx, w) })
+	for _, s := range []source{c.typed.CoreV1().ConfigMaps(namespace).Watch, c.typed.AppsV1().Deployments(namespace).Watch} {
+		w, err := s(ctx, from(ns.ResourceVersion))
+		if err != nil {
+			o.close()
+			return nil, err
+		}
+		o.readers.Go(func() { o.follow(ctx, s, w, ns.ResourceVersion) })
 	}
 	return o, nil
+}
+
+func from(version string) metav1.ListOptions {
+	return metav1.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true}
 }
 
 func (o *observer) close() {
@@ -59,26 +64,45 @@ func (o *observer) close() {
 	o.readers.Wait()
 }
 
-func (o *observer) read(ctx context.Context, w watch.Interface) {
-	defer w.Stop()
+// follow reads a watch, and goes on where it was when the API server ends it, as it
+// does with watchers that a busy machine makes slow.
+func (o *observer) follow(ctx context.Context, s source, w watch.Interface, version string) {
+	for {
+		var err error
+		version, err = o.read(w, version)
+		w.Stop()
+		if err == nil && ctx.Err() == nil {
+			w, err = s(ctx, from(version))
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			o.lost <- fmt.Errorf("the watch for what is measured: %w", err)
+			return
+		}
+	}
+}
+
+// read answers the version of the last event when the watch has ended.
+func (o *observer) read(w watch.Interface, version string) (string, error) {
 	for e := range w.ResultChan() {
 		switch obj := e.Object.(type) {
 		case *corev1.ConfigMap:
-			if e.Type != watch.Deleted {
+			version = obj.ResourceVersion
+			if e.Type == watch.Added || e.Type == watch.Modified {
 				o.saw("ConfigMap/"+obj.Name, obj.Data["fact"]+"/"+obj.Data["note"])
 			}
 		case *appsv1.Deployment:
+			version = obj.ResourceVersion
 			if e.Type == watch.Added { // later events only tell its status
 				o.saw("Deployment/"+obj.Name, "")
 			}
 		default:
-			o.lost <- fmt.Errorf("watch: unexpected event %s %v", e.Type, e.Object)
-			return
+			return version, apierrors.FromObject(e.Object)
 		}
 	}
-	if ctx.Err() == nil {
-		o.lost <- errors.New("watch ended: the API server closed it")
-	}
+	return version, nil
 }
 
 func (o *observer) saw(key, content string) {
