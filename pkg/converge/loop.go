@@ -315,9 +315,11 @@ func owned(r installed.Release, instance string) bool {
 // configMissed says that there was a ConfigMap and is none now although modules
 // are installed: silence must not be read as "off". Without a memory of it, any
 // release found at start speaks for a ConfigMap.
-func (l *Loop) configMissed() bool {
+func (l *Loop) configMissed() bool { return l.missed(l.configured.newest()) }
+
+func (l *Loop) missed(s settings.Settings) bool {
 	known := l.configSeen.Load() || len(l.cfg.Facts.Decisions) == 0 && l.foundReleases
-	return known && !l.configured.newest().Exists && l.anyRelease()
+	return known && !s.Exists && l.anyRelease()
 }
 
 // anyRelease says whether a release of ours is there.

@@ -136,7 +136,7 @@ func (p *pass) attempt(ctx, hooks context.Context) error {
 	}
 	p.st.edit(func(st *moduleState) { st.seen = p.g.Revision })
 	if p.st.unusable() {
-		return &waiting{reason: status.ReasonConfigInvalid, message: "the module's settings in the ConfigMap cannot be used; nothing is changed until they are corrected"}
+		return p.unusable(ctx)
 	}
 	p.step("starting")
 	if err := p.ready(ctx); err != nil {
@@ -153,6 +153,20 @@ func (p *pass) attempt(ctx, hooks context.Context) error {
 	}
 	p.keys.add(p.st.desc.Name, becauseInputs) // the release must show what afterHelm changed last
 	return nil
+}
+
+// unusable is the wait of a module whose settings could not be read since the
+// process began. What is installed stays watched.
+func (p *pass) unusable(ctx context.Context) error {
+	if p.ours(p.st.installedRelease()) {
+		if err := p.follow(ctx); err != nil {
+			return err
+		}
+	}
+	if p.configMissed() {
+		return &waiting{reason: status.ReasonConfigMissing, message: "there is no ConfigMap " + p.cfg.Instance + "; nothing is changed until it is back"}
+	}
+	return &waiting{reason: status.ReasonConfigInvalid, message: "the module's settings in the ConfigMap cannot be used; nothing is changed until they are corrected"}
 }
 
 // ready sees to what must be there before the first hook: CRDs, and for a first

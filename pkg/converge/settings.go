@@ -35,6 +35,9 @@ func (l *Loop) applyFirst(first settings.Settings) {
 // applySettings is called with the lock of configured held: readings come into force one after another.
 func (l *Loop) applySettings(next settings.Settings) {
 	before := l.configured.now
+	if l.missed(next) {
+		next = l.keep(before, next)
+	}
 	l.configured.now, l.configured.read = next, true
 	if next.Exists && !l.configSeen.Swap(true) {
 		l.facts.touch()
@@ -70,6 +73,17 @@ func (l *Loop) applySettings(next settings.Settings) {
 	}
 }
 
+// keep is the reading to go on with while the ConfigMap is missed: the settings read
+// last, and a problem for every module. A module that has read none waits.
+func (l *Loop) keep(before, next settings.Settings) settings.Settings {
+	next.Sections, next.Enabled, next.Maintenance = before.Sections, before.Enabled, before.Maintenance
+	message := "there is no ConfigMap " + l.cfg.Instance + "; what was read from it last stays in force until it is back"
+	for _, st := range l.byOrder {
+		next.Problems = append(next.Problems, settings.Problem{Key: st.desc.Key, Message: message})
+	}
+	return next
+}
+
 // setConfig puts a section in force and reports whether what the user wrote there
 // moved, be it to a value that was the default already (C-378).
 func (l *Loop) setConfig(o hook.Owner, section values.Map, revision int64) (edited bool, err error) {
@@ -85,6 +99,7 @@ func (l *Loop) applySection(st *moduleState, next settings.Settings, problems []
 		problems = append(problems, err.Error())
 	}
 	text := strings.Join(problems, "; ")
+	missed := l.missed(next)
 	changed, mended := false, false
 	st.edit(func(st *moduleState) {
 		changed = st.configProblem != text
@@ -92,13 +107,15 @@ func (l *Loop) applySection(st *moduleState, next settings.Settings, problems []
 		// Without a valid section there is none to keep: the module stays as it is until there is one.
 		unread := (err != nil || unreadable(next, st.desc.Key)) && (st.unread || !st.configured)
 		mended = st.unread && !unread
-		st.unread, st.configured = unread, true
+		st.unread, st.configured, st.configMissed = unread, true, missed
 		if edited || globalEdited {
 			st.fuse.reset()
 		}
 	})
 	if changed {
-		l.announce(st.desc.Name, problems)
+		if !missed { // the global pass tells of a missing ConfigMap, once
+			l.announce(st.desc.Name, problems)
+		}
 		l.keys.add(st.desc.Name, becauseHealth)
 	}
 	if edited {

@@ -29,6 +29,7 @@ type moduleState struct {
 	decided       bool  // a global pass of this process has decided
 	last          *bool // the decision before, maybe of an earlier process
 	configProblem string
+	configMissed  bool
 	configured    bool // a reading of the ConfigMap came in
 	unread        bool // and none of this process had a valid section
 	crds          crdState

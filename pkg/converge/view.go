@@ -120,7 +120,7 @@ func (l *Loop) summarize(st *moduleState) status.Module {
 	defer st.mu.Unlock()
 	f := status.Facts{
 		Name: st.desc.Name, Weight: st.desc.Weight, Version: st.desc.Version, Namespace: st.namespace,
-		On: st.decision.On, Why: st.decision.Why, Undecided: !st.decided, ConfigProblem: st.configProblem,
+		On: st.decision.On, Why: st.decision.Why, Undecided: !st.decided, ConfigProblem: st.configProblem, ConfigMissing: st.configMissed,
 		Attempt: st.attempt, Reason: st.reason, Message: st.message,
 		FailingSince: st.failing, StalledAfter: l.cfg.StalledAfter, Now: time.Now(), NextTry: st.nextTry,
 		Installed: st.release.Exists(), Uninstalling: st.removing, Revision: st.release.Revision, Global: st.seen,

@@ -32,10 +32,19 @@ func TestAnAbsentConfigMapUninstallsNothing(t *testing.T) {
 	b.converged()
 	b.sameRevisions(map[string]int{"absent-a": 1, "absent-b": 1})
 
+	missing := func() {
+		t.Helper()
+		for _, name := range []string{"absent-a", "absent-b"} {
+			b.eventually(func() bool { return strings.HasPrefix(b.condition(name, "Ready"), "False ConfigMissing") }, "%s says that its settings are missing", name)
+		}
+	}
+	missing()
+
+	// A process that never saw the ConfigMap knows no settings, so it upgrades nothing.
 	stop()
 	b.start()
 	b.converged()
-	b.ready("absent-a", "absent-b")
+	missing()
 	b.sameRevisions(map[string]int{"absent-a": 1, "absent-b": 1})
 
 	// One that is back speaks again.

@@ -135,6 +135,8 @@ type Facts struct {
 	DecisionMessage string
 	// ConfigProblem is what is wrong with the module's part of the ConfigMap.
 	ConfigProblem string
+	// ConfigMissing: the problem is that there is no ConfigMap.
+	ConfigMissing bool
 	Attempt       Attempt
 	// Reason and Message explain the attempt: what runs, what it waits for, why it failed.
 	Reason  string
@@ -189,6 +191,9 @@ func enabled(f Facts) Condition {
 }
 
 func configValid(f Facts) Condition {
+	if f.ConfigProblem != "" && f.ConfigMissing {
+		return Condition{Type: ConfigValid, Reason: ReasonConfigMissing, Message: f.ConfigProblem}
+	}
 	if f.ConfigProblem != "" {
 		return Condition{Type: ConfigValid, Reason: ReasonConfigInvalid, Message: f.ConfigProblem}
 	}
