@@ -35,7 +35,7 @@ func (l *lines) progress(m status.Module) {
 	if msg := message(m); msg != "" {
 		args = append(args, "message", msg)
 	}
-	l.log().Info("module", args...)
+	l.log().Info("module status", args...)
 }
 
 // message is the sentence of the Ready condition.

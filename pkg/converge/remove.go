@@ -196,7 +196,7 @@ func remaining(objs []object.Health) string {
 			continue
 		}
 		line := o.String()
-		if o.Message != "" {
+		if o.Message != "" && o.State == object.Terminating {
 			line += " (" + o.Message + ")"
 		}
 		out = append(out, line)

@@ -45,7 +45,11 @@ func (l *Loop) applySettings(next settings.Settings) {
 	problems := map[string][]string{}
 	for _, p := range next.Problems {
 		section := sectionOf(p.Key)
-		problems[section] = append(problems[section], p.Message)
+		message := p.Message
+		if next.Exists {
+			message = p.Key + ": " + message
+		}
+		problems[section] = append(problems[section], message)
 	}
 	wakeGlobal := next.Exists != before.Exists || !sameFlags(next.Enabled, before.Enabled)
 	globalEdited, err := l.setConfig(hook.Global, next.Sections["global"], next.Revision)
@@ -63,13 +67,36 @@ func (l *Loop) applySettings(next settings.Settings) {
 	for section, messages := range problems {
 		l.log.Warn("ConfigMap key concerns no module", "key", section, "problem", strings.Join(messages, "; "))
 	}
-	for key := range next.Sections {
-		if key != "global" && l.modules[values.Name(key)] == nil {
-			l.log.Warn("ConfigMap key names a module that is in no modules directory; it is ignored", "key", key)
-		}
-	}
+	l.tellUnknown(before, next)
 	if wakeGlobal {
 		l.keys.add(globalKey, becauseInputs)
+	}
+}
+
+// tellUnknown names keys of modules that are in no directory, when they are new.
+func (l *Loop) tellUnknown(before, next settings.Settings) {
+	unknown := func(s settings.Settings) []string {
+		var out []string
+		for key := range s.Sections {
+			if key != hook.Global.Section() && l.modules[values.Name(key)] == nil {
+				out = append(out, key)
+			}
+		}
+		for key := range s.Enabled {
+			if l.modules[values.Name(key)] == nil {
+				out = append(out, key+enabledSuffix)
+			}
+		}
+		slices.Sort(out)
+		return out
+	}
+	known := unknown(before)
+	for _, key := range unknown(next) {
+		if !slices.Contains(known, key) {
+			message := "key " + key + " names a module that is in no modules directory; it is ignored: correct its spelling or remove it"
+			l.log.Warn("ConfigMap "+message, "key", key)
+			l.cfg.Ports.Reporter.Event("", true, "UnknownKey", message)
+		}
 	}
 }
 

@@ -61,6 +61,8 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	cfg.Logger.Info("addon-operator starts", "namespace", cfg.Namespace, "configMap", cfg.ConfigMap, "modules", len(mods.Modules),
+		"modulesDir", cfg.ModulesDir, "globalHooksDir", cfg.GlobalHooksDir, "apiServer", rest.Host)
 	clients, err := kube.NewClients(rest)
 	if err != nil {
 		return err

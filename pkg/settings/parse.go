@@ -83,7 +83,7 @@ func cutSuffix(key string) (base, suffix string) {
 
 func checkKey(key string) error {
 	if err := values.CheckKey(key); err != nil {
-		return fmt.Errorf("bad module name %q: should be camelCased: %w; rename the key or remove it (C-374)", values.Name(key), err)
+		return fmt.Errorf("bad module name %q: should be camelCased: %w; rename the key or remove it", values.Name(key), err)
 	}
 	return nil
 }
@@ -92,7 +92,7 @@ func (s *Settings) setting(base, suffix, key, text string) error {
 	switch suffix {
 	case "Enabled":
 		if text != "true" && text != "false" {
-			return fmt.Errorf(`expected exactly "true" or "false", got %q; correct the value or remove the key (C-373)`, brief(text))
+			return fmt.Errorf(`expected exactly "true" or "false", got %q; correct the value or remove the key`, brief(text))
 		}
 		s.Enabled[base] = text == "true"
 	case "Maintenance":
@@ -101,7 +101,7 @@ func (s *Settings) setting(base, suffix, key, text string) error {
 		case NoResourceReconciliation, strings.ToLower(NoResourceReconciliation):
 			s.Maintenance[base] = NoResourceReconciliation
 		default:
-			return fmt.Errorf("expected %s or no text, got %q; correct the value or remove %s (C-355)", NoResourceReconciliation, brief(text), key)
+			return fmt.Errorf("expected %s or no text, got %q; correct the value or remove %s", NoResourceReconciliation, brief(text), key)
 		}
 	}
 	return nil
@@ -119,11 +119,11 @@ func section(key, text string) (values.Map, error) {
 		return values.Map{}, nil
 	case bool:
 		if key != globalKey {
-			return nil, fmt.Errorf("expected an object with the values of the module, got %v; to switch it on or off, write %sEnabled: %q (C-372, C-373)",
+			return nil, fmt.Errorf("expected an object with the values of the module, got %v; to switch it on or off, write %sEnabled: %q",
 				m, key, fmt.Sprint(m))
 		}
 	}
-	return nil, fmt.Errorf("expected an object such as {name: value}, got %s; correct the text (C-371, C-372)", kind(v))
+	return nil, fmt.Errorf("expected an object such as {name: value}, got %s; correct the text", kind(v))
 }
 
 func kind(v any) string {
