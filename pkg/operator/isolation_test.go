@@ -3,17 +3,27 @@ package operator_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/addon-operator/addon-operator/pkg/testkit"
 )
 
-// One broken and one hanging hook among 20 modules of distinct weights cost the
-// others nothing but the patience, once.
+// One broken and one hanging hook among 20 modules cost the others nothing but
+// the patience, once; with equal weights not even that.
 func TestBrokenAndHangingHooksStopNobodyElse(t *testing.T) {
+	t.Run("distinct weights", func(t *testing.T) { brokenAndHanging(t, true) })
+	t.Run("equal weights", func(t *testing.T) { brokenAndHanging(t, false) })
+}
+
+func brokenAndHanging(t *testing.T, distinct bool) {
+	t.Helper()
 	b := newBed(t)
-	set := testkit.Synthetic{Modules: 20, ConfigMaps: 2, DistinctWeights: true, Broken: []int{4}, Hanging: []int{8}}
+	set := testkit.Synthetic{Modules: 20, ConfigMaps: 2, DistinctWeights: distinct, Broken: []int{4}, Hanging: []int{8}}
+	if !distinct {
+		b.Config.OrderPatience = time.Hour // nobody needs it
+	}
 	if err := set.Write(b.Dir); err != nil {
 		t.Fatal(err)
 	}
