@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
+	"k8s.io/klog/v2"
 
 	"github.com/addon-operator/addon-operator/pkg/operator"
 )
@@ -87,6 +88,7 @@ func startCommand() *cobra.Command {
 			return err
 		}
 		cfg.Logger = log
+		klog.SetSlogLogger(log) // what client-go has to say
 		return operator.Run(cmd.Context(), cfg)
 	}
 	return cmd

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -278,9 +279,36 @@ func (s *Store) Settle(id hook.ID) (changed bool, err error) {
 		} else {
 			next.sets[id.Name] = set{digest: have.digest, ops: have.fresh}
 		}
-		return next.rebuild(next.config())
+		if err := next.rebuild(next.config()); err != nil {
+			return err
+		}
+		return next.keepStamps(id.Name, have.ops)
 	})
 	return changed || moved, err
+}
+
+// keepStamps leaves a hook's set as it was before when it says the same and the
+// section does not depend on the difference: then a restart writes no facts.
+func (sec *Section) keepStamps(hookName string, before []values.Stamped) error {
+	now, ok := sec.sets[hookName]
+	if !ok || !slices.EqualFunc(now.ops, before, sameOp) {
+		return nil
+	}
+	with := *sec
+	with.sets = maps.Clone(sec.sets)
+	with.sets[hookName] = set{digest: now.digest, ops: before}
+	if err := with.rebuild(with.config()); err != nil {
+		return err
+	}
+	if with.Values.Digest() == sec.Values.Digest() {
+		sec.sets[hookName] = with.sets[hookName]
+	}
+	return nil
+}
+
+// sameOp compares operations without their stamps.
+func sameOp(a, b values.Stamped) bool {
+	return a.Op.Op == b.Op.Op && a.Path == b.Path && reflect.DeepEqual(a.Value, b.Value)
 }
 
 // Keep drops the sets and flags of hooks that are not in names: they no longer
@@ -336,7 +364,7 @@ func (s *Store) Flag(section string) (f settings.Flag, provisional, ok bool) {
 
 // Facts is everything of the store that must survive a restart; decisions are the caller's.
 func (s *Store) Facts() settings.Facts {
-	out := settings.Facts{Sets: maps.Clone(s.absent), Flags: map[string]settings.Flag{}, Seq: s.seq.Load()}
+	out := settings.Facts{Sets: maps.Clone(s.absent), Flags: map[string]settings.Flag{}}
 	for _, c := range s.sections {
 		sec := c.now.Load()
 		for name, st := range sec.sets {
@@ -345,6 +373,9 @@ func (s *Store) Facts() settings.Facts {
 				out.Sets[owner] = map[string]settings.FactSet{}
 			}
 			out.Sets[owner][name] = settings.FactSet{HookDigest: st.digest, Ops: st.ops}
+			for _, op := range st.ops {
+				out.Seq = max(out.Seq, op.Seq)
+			}
 		}
 	}
 	s.mu.Lock()
