@@ -86,7 +86,7 @@ func (o *operator) start(cmd *exec.Cmd) error {
 		select {
 		case <-asked:
 		default:
-			o.died <- fmt.Errorf("the operator ended by itself (%v); its log: %s\n%s", err, o.log, o.tail())
+			o.died <- fmt.Errorf("the operator ended by itself (%v); its log: %s\n%s", err, o.log, o.tail()) //nolint:errorlint // nil after exit 0
 		}
 	}()
 	if err := <-began; err != nil {

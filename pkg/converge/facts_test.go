@@ -3,7 +3,6 @@ package converge
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -42,7 +41,7 @@ func (s *savings) count() int {
 func TestFactsAreWrittenSeldomAndWhenSomebodyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &savings{}
-		f := newFactsKeeper(s, func() settings.Facts { return settings.Facts{} }, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		f := newFactsKeeper(s, func() settings.Facts { return settings.Facts{} }, slog.New(slog.DiscardHandler))
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { f.run(ctx); close(ended) }()
@@ -51,9 +50,9 @@ func TestFactsAreWrittenSeldomAndWhenSomebodyWaits(t *testing.T) {
 		}
 		for range 100 { // one second of changes
 			f.touch()
-			time.Sleep(10 * time.Millisecond)
+			advance(10 * time.Millisecond)
 		}
-		time.Sleep(time.Second)
+		advance(time.Second)
 		synctest.Wait()
 		if n := s.count(); n < 2 || n > 4 {
 			t.Errorf("%d writes in a second", n)

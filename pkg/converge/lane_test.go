@@ -58,7 +58,7 @@ func TestALaneKeepsOrderCombinesAndBlocksItselfOnly(t *testing.T) {
 				text += " " + x.context.Binding
 			}
 			runs = append(runs, text)
-			time.Sleep(time.Second)
+			advance(time.Second)
 			if fail[batch[0].context.Binding] {
 				return errors.New("bad")
 			}
@@ -71,20 +71,20 @@ func TestALaneKeepsOrderCombinesAndBlocksItselfOnly(t *testing.T) {
 		for _, x := range []*task{taskOf(a, "2", ""), taskOf(a, "3", ""), taskOf(b, "4", ""), taskOf(a, "5", ""), taskOf(a, "6", "")} {
 			l.push(x)
 		}
-		time.Sleep(4500 * time.Millisecond)
+		advance(4500 * time.Millisecond)
 		synctest.Wait()
 		if want := []string{"a 1", "a 2 3", "b 4", "a 5 6"}; !slices.Equal(runs, want) {
 			t.Errorf("got %q", runs)
 		}
 		l.push(taskOf(a, "bad", ""))
 		l.push(taskOf(b, "7", ""))
-		time.Sleep(10 * time.Second)
+		advance(10 * time.Second)
 		synctest.Wait()
 		if n := len(runs); n < 6 || runs[n-1] != "a bad" || slices.Contains(runs, "b 7") {
 			t.Errorf("a failing head must be tried again and hold up its lane: %q", runs)
 		}
 		l.remove(hook.Owner{Module: "a"})
-		time.Sleep(10 * time.Second)
+		advance(10 * time.Second)
 		synctest.Wait()
 		if runs[len(runs)-1] != "b 7" || len(l.length()) != 0 {
 			t.Errorf("got %q, %v", runs, l.length())
@@ -114,7 +114,7 @@ func TestAnAppointmentForOneReasonDoesNotMoveAnother(t *testing.T) {
 		k := newKeys()
 		k.retry("a", becauseRetry, time.Now())
 		k.after("a", time.Hour, becauseDrift)
-		time.Sleep(2 * time.Second)
+		advance(2 * time.Second)
 		if _, why, ok := k.take(); !ok || why != becauseRetry {
 			t.Error(why)
 		}
@@ -125,7 +125,7 @@ func TestAnAppointmentForOneReasonDoesNotMoveAnother(t *testing.T) {
 			t.Error(why)
 		}
 		k.done("a")
-		time.Sleep(30 * time.Minute)
+		advance(30 * time.Minute)
 		k.add("b", becauseInputs)
 		if key, _, _ := k.take(); key != "b" {
 			t.Error(key)
@@ -136,4 +136,9 @@ func TestAnAppointmentForOneReasonDoesNotMoveAnother(t *testing.T) {
 			t.Error("a key was taken after the stop")
 		}
 	})
+}
+
+// advance lets virtual time pass; it is called inside synctest bubbles only.
+func advance(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // virtual time
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -127,7 +126,7 @@ func (s *scenario) run(t *testing.T, commands []string) string {
 		}
 		out.WriteString(text)
 	}
-	time.Sleep(settleTime)
+	advance(settleTime)
 	synctest.Wait()
 	for _, e := range s.world.Effects() {
 		out.WriteString(e + "\n")
@@ -173,7 +172,7 @@ func (s *scenario) do(words []string, rest string) (string, error) {
 		return s.stop(), nil
 	case "advance":
 		d, err := time.ParseDuration(words[1])
-		time.Sleep(d)
+		advance(d)
 		synctest.Wait()
 		return "", err
 	case "object":
@@ -333,7 +332,7 @@ func (s *scenario) does(h hook.ID, what, arg string) error {
 		return nil
 	case "slow": // half a second
 		s.world.Behave(h, func(context.Context, map[string]any) (hook.Output, error) {
-			time.Sleep(500 * time.Millisecond)
+			advance(500 * time.Millisecond)
 			return hook.Output{}, nil
 		})
 		return nil
@@ -456,7 +455,7 @@ func (s *scenario) start() error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	if os.Getenv("LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
