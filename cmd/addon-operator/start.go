@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
-	"k8s.io/klog/v2"
+	"k8s.io/klog/v2" //nolint:depguard // only to lead it to slog
 
 	"github.com/addon-operator/addon-operator/pkg/operator"
 )
