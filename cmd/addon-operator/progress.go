@@ -112,6 +112,9 @@ func (t *table) draw(b *bytes.Buffer) {
 		rows = slices.DeleteFunc(rows, func(m status.Module) bool { return m.Phase == status.Deployed })
 		rows = rows[:min(len(rows), maxRows)]
 	}
+	if len(rows) == 0 {
+		return
+	}
 	var text bytes.Buffer
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "MODULE\tPHASE\tREVISION\tREASON\tMESSAGE")
