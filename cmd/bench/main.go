@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -130,11 +131,25 @@ func memoryDir() string {
 	return os.TempDir()
 }
 
+// warnOfLoad says when others are at work: ratios bear that, times do not.
+func warnOfLoad(to io.Writer) {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return
+	}
+	one, _, _ := strings.Cut(string(text), " ")
+	const quiet = 0.25 // a core
+	if load, err := strconv.ParseFloat(one, 64); err == nil && load > quiet*float64(runtime.NumCPU()) {
+		fmt.Fprintf(to, "this machine is busy (load %s on %d cores): expect times that are too long\n", one, runtime.NumCPU())
+	}
+}
+
 func run(ctx context.Context, args []string, out io.Writer) error {
 	cfg, err := parse(args)
 	if err != nil {
 		return err
 	}
+	warnOfLoad(cfg.progress)
 	var tables []table
 	for _, n := range cfg.modules {
 		t, err := measureModules(ctx, cfg, n)
