@@ -158,7 +158,7 @@ func (p globalPass) enableInput(ctx context.Context, st *moduleState, conf setti
 		in.Config = &on
 	}
 	for _, problem := range conf.Problems {
-		if problem.Key == st.desc.Key+enabledSuffix {
+		if problem.Key == st.desc.Key+hook.EnabledSuffix {
 			in.ConfigMissing = true
 		}
 	}

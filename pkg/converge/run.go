@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/values"
@@ -244,18 +244,20 @@ func sameJSON(a any, b values.Map) bool {
 type plan struct {
 	values []values.Op
 	config []values.Op
-	flags  map[string]*bool // section key > flag, nil to unset (C-328)
+	flags  hook.Flags
 }
 
 func (r runner) check(id hook.ID, out hook.Output) (plan, error) {
-	p := plan{flags: map[string]*bool{}}
+	var p plan
 	var err error
-	if p.values, err = p.sort(id.Owner, out.Values); err != nil {
+	var more hook.Flags
+	if p.values, p.flags, err = hook.Sort(id.Owner, out.Values); err != nil {
 		return p, fmt.Errorf("VALUES_JSON_PATCH_PATH: %w", err)
 	}
-	if p.config, err = p.sort(id.Owner, out.Config); err != nil {
+	if p.config, more, err = hook.Sort(id.Owner, out.Config); err != nil {
 		return p, fmt.Errorf("CONFIG_VALUES_JSON_PATCH_PATH: %w", err)
 	}
+	maps.Copy(p.flags, more)
 	if len(p.values) > 0 {
 		if err := r.store.Check(id, p.values); err != nil {
 			return p, err
@@ -265,50 +267,6 @@ func (r runner) check(id hook.ID, out hook.Output) (plan, error) {
 		return p, r.store.CheckConfig(id.Owner, p.config)
 	}
 	return p, nil
-}
-
-const enabledSuffix = "Enabled"
-
-// sort keeps the operations on the owner's section, takes the enabled flags out,
-// and refuses any other path (C-322).
-func (p plan) sort(o hook.Owner, ops []values.Op) ([]values.Op, error) {
-	var own []values.Op
-	section := o.Section()
-	for _, op := range ops {
-		path := values.Pointer(op.Path)
-		switch {
-		case path[0] == section:
-			own = append(own, op)
-		case o.IsGlobal() && len(path) == 1 && strings.HasSuffix(path[0], enabledSuffix) && path[0] != enabledSuffix:
-			on, err := enabledValue(op)
-			if err != nil {
-				return nil, err
-			}
-			p.flags[strings.TrimSuffix(path[0], enabledSuffix)] = on
-		default:
-			only := "/" + section
-			if o.IsGlobal() {
-				only += " and /<module>Enabled"
-			}
-			return nil, fmt.Errorf("unacceptable patch operation for path '%s' (only '%s' accepted)", op.Path, only)
-		}
-	}
-	return own, nil
-}
-
-func enabledValue(op values.Op) (*bool, error) {
-	if op.Op == "remove" {
-		return nil, nil
-	}
-	switch v := op.Value.(type) {
-	case bool:
-		return &v, nil
-	case string:
-		if on := v == "true"; on || v == "false" {
-			return &on, nil
-		}
-	}
-	return nil, fmt.Errorf("patch operation for path '%s': expected true or false, got %v", op.Path, op.Value)
 }
 
 // phase runs the hooks of a lifecycle binding one after another, each seeing

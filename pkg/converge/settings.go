@@ -84,7 +84,7 @@ func (l *Loop) tellUnknown(before, next settings.Settings) {
 		}
 		for key := range s.Enabled {
 			if l.modules[values.Name(key)] == nil {
-				out = append(out, key+enabledSuffix)
+				out = append(out, key+hook.EnabledSuffix)
 			}
 		}
 		slices.Sort(out)

@@ -5,39 +5,57 @@ import (
 	"fmt"
 	"time"
 
+	admission "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
-// Owner is what a hook belongs to: a module by name, or the global section
-// when Module is empty.
-type Owner struct{ Module string }
+// Owner is what a hook belongs to: a module by name, the global section when
+// Module is empty, or nothing but its folder (Standalone).
+type Owner struct {
+	Module     string
+	standalone bool
+}
 
 // Global is the owner of global hooks.
 var Global = Owner{}
 
-// IsGlobal reports whether the owner is the global section.
-func (o Owner) IsGlobal() bool { return o.Module == "" }
+// Standalone is the owner of all hooks where there are no modules and no values
+// (hooks-only mode).
+var Standalone = Owner{standalone: true}
 
-// String is the module's name, or "global".
+// IsGlobal reports whether the owner is the global section.
+func (o Owner) IsGlobal() bool { return o == Global }
+
+// IsStandalone reports whether the owner is a folder of hooks without modules.
+func (o Owner) IsStandalone() bool { return o.standalone }
+
+// String is the module's name, "global", or "hooks" for a folder of hooks.
 func (o Owner) String() string {
-	if o.IsGlobal() {
+	switch {
+	case o.standalone:
+		return "hooks"
+	case o.IsGlobal():
 		return "global"
 	}
 	return o.Module
 }
 
-// Section is the values key of the owner: camelCase module name, or "global".
+// Section is the values key of the owner: camelCase module name, "global", or
+// empty without values.
 func (o Owner) Section() string {
-	if o.IsGlobal() {
+	switch {
+	case o.standalone:
+		return ""
+	case o.IsGlobal():
 		return "global"
 	}
 	return values.Key(o.Module)
 }
 
 // ID names a hook: its owner and its path from the hooks directory on, such as
-// "hooks/010-nodes.sh" (C-009).
+// "hooks/010-nodes.sh" (C-009); of a folder of hooks the path below it (C-006).
 type ID struct {
 	Owner Owner
 	Name  string
@@ -69,6 +87,10 @@ type Spec struct {
 	Orders     map[Binding]float64
 	Schedules  []Schedule
 	Kubernetes []Kubernetes
+	// Admissions are the kubernetesValidating and kubernetesMutating bindings.
+	Admissions []Admission
+	// Conversions are the kubernetesCustomResourceConversion bindings.
+	Conversions []Conversion
 	// Warnings are things that the hook says and nobody heeds, for its author.
 	Warnings []string
 }
@@ -141,6 +163,32 @@ type Kubernetes struct {
 	Filter *Filter
 }
 
+// Admission is one kubernetesValidating or kubernetesMutating binding (C-060 …
+// C-063). Its runs have no queue: the hook answers within the request (C-245).
+type Admission struct {
+	Route
+	Mutating bool
+	// FailurePolicy is Fail or Ignore; empty means the operator's default (C-062).
+	FailurePolicy   admission.FailurePolicyType
+	SideEffects     admission.SideEffectClass
+	TimeoutSeconds  int32
+	MatchConditions []admission.MatchCondition
+	// Labels selects objects, NamespaceLabels their namespaces; nil selects all.
+	Labels, NamespaceLabels *metav1.LabelSelector
+	Rules                   []admission.RuleWithOperations
+}
+
+// Conversion is one kubernetesCustomResourceConversion binding (C-064).
+type Conversion struct {
+	Route
+	// CRD is the name of the CustomResourceDefinition, such as crontabs.stable.example.com.
+	CRD   string
+	Rules []ConversionRule
+}
+
+// ConversionRule is one step that a hook can do. Versions are full (group/v1) or short (v1).
+type ConversionRule struct{ From, To string }
+
 // Item is one object as contexts and snapshots show it (C-123, C-131). A nil
 // field is left out of the JSON.
 type Item struct {
@@ -156,6 +204,9 @@ const (
 	TypeSynchronization Type = "Synchronization"
 	TypeEvent           Type = "Event"
 	TypeGroup           Type = "Group"
+	TypeValidating      Type = "Validating"
+	TypeMutating        Type = "Mutating"
+	TypeConversion      Type = "Conversion"
 )
 
 // Context is one element of the binding context array (C-120 … C-129), without
@@ -167,6 +218,10 @@ type Context struct {
 	WatchEvent WatchEvent
 	// Item is the object of an Event.
 	Item Item
+	// Review is the JSON of the admission or conversion review (C-126, C-127), From
+	// and To the versions of this step of a conversion.
+	Review   []byte
+	From, To string
 	// Snapshots are the names of bindings to show; nil leaves the key out, and an
 	// empty list shows {} (C-128, C-130).
 	Snapshots []string
@@ -188,6 +243,9 @@ type Output struct {
 	Config     []values.Op // CONFIG_VALUES_JSON_PATCH_PATH
 	Operations []Operation // KUBERNETES_PATCH_PATH
 	Samples    []Sample    // METRICS_PATH
+	// Admission and Conversion are what the hook answers to a review; nil when it wrote nothing.
+	Admission  *AdmissionResponse  // ADMISSION_RESPONSE_PATH, VALIDATING_RESPONSE_PATH
+	Conversion *ConversionResponse // CONVERSION_RESPONSE_PATH
 	Usage      Usage
 }
 
