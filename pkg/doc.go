@@ -2,7 +2,7 @@
 //
 // Imports go one way only:
 //
-//	cmd  >  operator  >  { converge, store, edges }  >  decide  >  model
+//	cmd  >  operator  >  { converge, hooksonly, hookrun, store, edges }  >  decide  >  model
 //
 // and edges never import each other. TestImportDirection reads the imports of
 // every package here and fails on an edge that this table does not allow.
@@ -27,7 +27,9 @@
 // LOOP: the only state and the only decisions about when to act.
 //
 //	store      one atomic snapshot per section, one writer per section
-//	converge   the global pass, the module pass, the lanes
+//	hookrun    when hooks run and what they are given: start, lanes, phases, reviews
+//	converge   the global pass, the module pass
+//	hooksonly  a folder of hooks without modules
 //
 // EDGE: one kind of side effect each.
 //

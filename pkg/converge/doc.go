@@ -8,8 +8,8 @@
 //	  key "global"  ──publishes revision g──▶  key = module
 //	  global pass (global.go)                 module pass (module.go)
 //	        │                                     │
-//	        └──────────── hooks (run.go) ─────────┘
-//	                 lanes (lane.go) run events, ticks and synchronizations
+//	        └──────────── hooks (host.go) ────────┘
+//	             pkg/hookrun runs them; events, ticks and synchronizations in lanes
 //
 // The rules that hold everything together:
 //

@@ -85,7 +85,7 @@ func (f *factsKeeper) run(ctx context.Context) {
 			last = time.Now()
 			if err := f.write(ctx); err != nil {
 				f.log.Error("cannot save facts; trying again", "error", err)
-				pause(ctx, firstRetry, nil)
+				rest(ctx, firstRetry)
 			}
 		}
 	}

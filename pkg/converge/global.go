@@ -10,6 +10,7 @@ import (
 
 	"github.com/addon-operator/addon-operator/pkg/enable"
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/hookrun"
 	"github.com/addon-operator/addon-operator/pkg/settings"
 	"github.com/addon-operator/addon-operator/pkg/status"
 	"github.com/addon-operator/addon-operator/pkg/values"
@@ -39,7 +40,7 @@ const afterAllRow = 5
 func (p globalPass) process(ctx context.Context, why reason) {
 	if why.has(full) {
 		err := p.run(ctx, why)
-		if ctx.Err() != nil || errors.Is(err, errShutdown) {
+		if ctx.Err() != nil || errors.Is(err, hookrun.ErrShutdown) {
 			return
 		}
 		if err != nil {
@@ -76,10 +77,10 @@ func (p globalPass) run(ctx context.Context, why reason) error {
 	old := p.published.Load()
 	step, done := p.steps()
 	defer done()
-	if err := (starter{p.Loop}).start(ctx, p.global, why, old, step); err != nil {
+	if err := p.hooks.Start(ctx, p.global, p.hooksOf(why, old, step)); err != nil {
 		return err
 	}
-	if _, err := (runner{p.Loop}).phase(ctx, p.global, hook.BeforeAll, why, old, step); err != nil {
+	if _, err := p.hooks.Phase(ctx, p.global, hook.BeforeAll, p.hooksOf(why, old, step)); err != nil {
 		return err
 	}
 	if err := p.store.Section(hook.Global).Validate(); err != nil {
@@ -171,7 +172,7 @@ func (p globalPass) enableInput(ctx context.Context, st *moduleState, conf setti
 	st.mu.Unlock()
 	if st.desc.EnabledScript != "" {
 		in.Script = func() (bool, string, error) {
-			vals, config := runner(p).hookValues(st.unit.owner, sofar())
+			vals, config := host(p).hookValues(st.unit.Owner, sofar())
 			return p.executables.Enabled(ctx, st.desc.Name, st.desc.EnabledScript, vals, config)
 		}
 	}
@@ -268,7 +269,7 @@ func (p globalPass) settle(ctx context.Context, why reason) {
 		return
 	}
 	before := p.store.Section(hook.Global).Values.Digest()
-	eff, err := (runner{p.Loop}).phase(ctx, p.global, hook.AfterAll, why, g, func(string) {})
+	eff, err := p.hooks.Phase(ctx, p.global, hook.AfterAll, p.hooksOf(why, g, nil))
 	if ctx.Err() != nil {
 		return
 	}
@@ -281,7 +282,7 @@ func (p globalPass) settle(ctx context.Context, why reason) {
 		p.afterAll.mu.Unlock()
 	} else {
 		p.keys.succeeded(globalKey, becauseSettled)
-		p.finishAfterAll(g, eff.flags || before != p.store.Section(hook.Global).Values.Digest())
+		p.finishAfterAll(g, eff.Flags || before != p.store.Section(hook.Global).Values.Digest())
 	}
 	if p.converged.CompareAndSwap(false, true) {
 		p.log.Info("converged for the first time", "revision", g.Revision, "enabled", len(g.Enabled))

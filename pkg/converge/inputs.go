@@ -27,7 +27,7 @@ func (l *Loop) exports(d *module.Descriptor) values.Map {
 		if other == nil || !other.on() || len(other.desc.Exports) == 0 {
 			return
 		}
-		out[other.desc.Key] = values.Select(l.store.Section(other.unit.owner).Values.Clone(), other.desc.Exports)
+		out[other.desc.Key] = values.Select(l.store.Section(other.unit.Owner).Values.Clone(), other.desc.Exports)
 	}
 	for _, r := range d.Requires {
 		add(r.Module)
@@ -40,7 +40,7 @@ func (l *Loop) exports(d *module.Descriptor) values.Map {
 
 // chartValues is what Helm gets (C-303) and the exports beside it.
 func (l *Loop) chartValues(st *moduleState, g *Published) (values.Snapshot, error) {
-	m := values.Map{"global": l.view(st.desc.Name, g).Clone(), st.desc.Key: l.store.Section(st.unit.owner).Values.Clone()}
+	m := values.Map{"global": l.view(st.desc.Name, g).Clone(), st.desc.Key: l.store.Section(st.unit.Owner).Values.Clone()}
 	if shown := l.exports(st.desc); len(shown) > 0 {
 		m["modules"] = shown
 	}
@@ -58,7 +58,7 @@ func (in inputs) digest() string {
 func (l *Loop) inputs(st *moduleState, g *Published) inputs {
 	return inputs{
 		fixed:   st.desc.Digest + l.view(st.desc.Name, g).Digest(),
-		config:  l.store.Section(st.unit.owner).ConfigValues.Digest(),
+		config:  l.store.Section(st.unit.Owner).ConfigValues.Digest(),
 		exports: values.Must(l.exports(st.desc)).Digest(),
 	}
 }

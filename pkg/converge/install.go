@@ -17,7 +17,7 @@ import (
 func (p *pass) install(ctx context.Context) error {
 	began := time.Now()
 	defer func() { p.helm += time.Since(began) }()
-	if err := p.store.Section(p.st.unit.owner).CheckHelm(); err != nil {
+	if err := p.store.Section(p.st.unit.Owner).CheckHelm(); err != nil {
 		return because(status.ReasonValuesInvalid, err)
 	}
 	req, err := p.request()

@@ -2,7 +2,6 @@ package converge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/addon-operator/addon-operator/pkg/enable"
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/hookrun"
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/settings"
@@ -58,16 +58,18 @@ type Config struct {
 // Ports are the effects that a Loop is given.
 type Ports struct {
 	Executables Executables
-	Watcher     Watcher
-	Scheduler   Scheduler
-	Objects     Objects
-	Installer   Installer
-	Tracker     Tracker
-	Cluster     Cluster
-	Settings    Settings
-	Facts       FactsKeeper
-	Reporter    Reporter
-	Meter       Meter
+	Watcher     hookrun.Watcher
+	Scheduler   hookrun.Scheduler
+	// Webhooks may be nil: then nobody answers reviews.
+	Webhooks  hookrun.Webhooks
+	Objects   Objects
+	Installer Installer
+	Tracker   Tracker
+	Cluster   Cluster
+	Settings  Settings
+	Facts     FactsKeeper
+	Reporter  Reporter
+	Meter     Meter
 }
 
 // Published is one revision of the global values and of what is on. It does not change.
@@ -88,20 +90,18 @@ type Loop struct {
 	log    *slog.Logger
 	store  *store.Store
 	keys   *keys
-	lanes  *lanes
+	hooks  *hookrun.Engine
 	ledger ledger
 	facts  *factsKeeper
 
 	executables Executables
-	watcher     Watcher
-	scheduler   Scheduler
 	objects     Objects
 	settings    Settings
 	meter       Meter
 
 	renders, applies *semaphore.Weighted
 
-	global    *unit
+	global    *hookrun.Unit
 	modules   map[string]*moduleState // does not change after New
 	byOrder   []*moduleState          // by weight and name
 	published atomic.Pointer[Published]
@@ -131,14 +131,17 @@ func New(cfg Config) *Loop {
 	setDefaults(&cfg)
 	l := &Loop{
 		cfg: cfg, log: cfg.Logger, store: cfg.Store, keys: newKeys(),
-		executables: cfg.Ports.Executables, watcher: cfg.Ports.Watcher, scheduler: cfg.Ports.Scheduler,
-		objects: cfg.Ports.Objects, settings: cfg.Ports.Settings, meter: cfg.Ports.Meter,
+		executables: cfg.Ports.Executables,
+		objects:     cfg.Ports.Objects, settings: cfg.Ports.Settings, meter: cfg.Ports.Meter,
 		renders: semaphore.NewWeighted(int64(cfg.ParallelRender)),
 		applies: semaphore.NewWeighted(int64(cfg.ParallelApply)),
-		global:  &unit{owner: hook.Global, dir: cfg.GlobalHooksDir},
+		global:  hookrun.NewUnit(hook.Global, cfg.GlobalHooksDir),
 		modules: map[string]*moduleState{},
 	}
-	l.lanes = newLanes(runner{l}.batch)
+	l.hooks = hookrun.New(hookrun.Config{
+		Executables: cfg.Ports.Executables, Watcher: cfg.Ports.Watcher, Scheduler: cfg.Ports.Scheduler, Webhooks: cfg.Ports.Webhooks,
+		Host: host{l}, Ticks: l.converged.Load, Logger: l.log,
+	})
 	l.facts = newFactsKeeper(cfg.Ports.Facts, l.collectFacts, l.log)
 	l.ledger.init(cfg.OrderPatience, func(m string) { l.keys.add(m, becauseRetry) })
 	for _, d := range cfg.Modules.Modules {
@@ -158,7 +161,7 @@ func New(cfg Config) *Loop {
 func (l *Loop) Run(ctx context.Context) error {
 	work, kill := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer kill(nil)
-	l.lanes.begin(ctx, work)
+	l.hooks.Begin(ctx, work)
 
 	keep, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopKeeping()
@@ -190,7 +193,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	ended := make(chan struct{})
 	go func() {
 		passes.Wait()
-		l.lanes.wait()
+		l.hooks.Wait()
 		close(ended)
 	}()
 	grace := time.NewTimer(l.cfg.ShutdownGrace)
@@ -199,12 +202,12 @@ func (l *Loop) Run(ctx context.Context) error {
 	case <-ended:
 	case <-grace.C:
 		l.log.Warn("shutdown grace is over: hooks and Helm actions that still run are killed", "grace", l.cfg.ShutdownGrace)
-		kill(errShutdown)
+		kill(hookrun.ErrShutdown)
 		<-ended
 	}
-	starter{l}.stop(l.global)
+	l.hooks.Stop(l.global)
 	for _, st := range l.byOrder {
-		starter{l}.stop(st.unit)
+		l.hooks.Stop(st.unit)
 		st.stopStepTimer()
 	}
 	l.ledger.stop()
@@ -213,8 +216,6 @@ func (l *Loop) Run(ctx context.Context) error {
 	background.Wait()
 	return nil
 }
-
-var errShutdown = errors.New("the operator shuts down")
 
 // observeReleases reads which releases exist; it goes on trying while the API server is away.
 func (l *Loop) observeReleases(ctx context.Context) {
@@ -230,10 +231,20 @@ func (l *Loop) observeReleases(ctx context.Context) {
 			return
 		}
 		l.log.Error("cannot list releases; trying again", "error", err)
-		pause(ctx, laneBackoff(try), nil)
+		rest(ctx, hookrun.Backoff(try))
 		if ctx.Err() != nil {
 			return
 		}
+	}
+}
+
+// rest waits, but not longer than ctx lasts.
+func rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/hookrun"
 	"github.com/addon-operator/addon-operator/pkg/order"
 	"github.com/addon-operator/addon-operator/pkg/status"
 )
@@ -71,7 +72,7 @@ func (p *pass) process(ctx context.Context) {
 	case p.st.on():
 		err = p.stay(ctx)
 	}
-	if ctx.Err() == nil && !errors.Is(err, errShutdown) {
+	if ctx.Err() == nil && !errors.Is(err, hookrun.ErrShutdown) {
 		p.report(p.st)
 	}
 }
@@ -111,7 +112,7 @@ func (p *pass) stay(ctx context.Context) error {
 			p.settle(err)
 			return err
 		}
-		if ctx.Err() != nil || errors.Is(err, errShutdown) {
+		if ctx.Err() != nil || errors.Is(err, hookrun.ErrShutdown) {
 			return err // the process ends; nothing was lost
 		}
 		p.st.stopStepTimer()
@@ -142,7 +143,7 @@ func (p *pass) attempt(ctx, hooks context.Context) error {
 	if err := p.ready(ctx); err != nil {
 		return err
 	}
-	if err := (starter{p.Loop}).start(hooks, p.st.unit, p.why, p.g, p.step); err != nil {
+	if err := p.hooks.Start(hooks, p.st.unit, p.hooksOf(p.why, p.g, p.step)); err != nil {
 		return because(status.ReasonHookFailed, err)
 	}
 	for range afterHelmRounds {
@@ -232,12 +233,11 @@ func (l *Loop) other(name string) order.Other {
 
 // round is beforeHelm, Helm, afterHelm. It reports whether afterHelm changed values.
 func (p *pass) round(ctx, hooks context.Context) (again bool, err error) {
-	run := runner{p.Loop}
-	before, err := run.phase(hooks, p.st.unit, hook.BeforeHelm, p.why, p.g, p.step)
+	before, err := p.hooks.Phase(hooks, p.st.unit, hook.BeforeHelm, p.hooksOf(p.why, p.g, p.step))
 	if err != nil {
 		return false, because(status.ReasonHookFailed, err)
 	}
-	if before.values {
+	if before.Values {
 		if err := p.blown(); err != nil {
 			return false, err
 		}
@@ -247,11 +247,11 @@ func (p *pass) round(ctx, hooks context.Context) (again bool, err error) {
 			return false, err
 		}
 	}
-	after, err := run.phase(hooks, p.st.unit, hook.AfterHelm, p.why, p.g, p.step)
+	after, err := p.hooks.Phase(hooks, p.st.unit, hook.AfterHelm, p.hooksOf(p.why, p.g, p.step))
 	if err != nil {
 		return false, because(status.ReasonHookFailed, err)
 	}
-	if after.values {
+	if after.Values {
 		return true, p.blown()
 	}
 	return false, nil

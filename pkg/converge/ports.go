@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/hookrun"
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/object"
@@ -15,24 +16,9 @@ import (
 
 // Executables runs the files of hooks directories.
 type Executables interface {
-	// Load asks every executable below dir for its configuration. It returns the hooks that
-	// answered even when others failed; the error names those.
-	Load(ctx context.Context, owner hook.Owner, dir string) ([]hook.Hook, error)
-	// Bind makes a hook callable.
-	Bind(h hook.Hook) hook.Func
+	hookrun.Executables
 	// Enabled runs a module's enabled script (C-337).
 	Enabled(ctx context.Context, module, script string, values, config []byte) (on bool, reason string, err error)
-}
-
-// Watcher starts monitors of kubernetes bindings. Watch returns when the first
-// list is cached.
-type Watcher interface {
-	Watch(ctx context.Context, id hook.ID, b hook.Kubernetes, h hook.WatchHandler) (hook.Watch, error)
-}
-
-// Scheduler calls tick by a crontab until remove is called.
-type Scheduler interface {
-	Add(crontab string, tick func()) (remove func(), err error)
 }
 
 // Objects performs object operations of hooks, in order; all are attempted and the errors joined (C-206).
@@ -98,18 +84,8 @@ type Meter interface {
 	Samples(id hook.ID, samples []hook.Sample) error
 	// Forget drops the metrics of an owner's hooks.
 	Forget(owner hook.Owner)
-	HookRun(r HookRun)
+	HookRun(r hookrun.Run)
 	ModuleRun(r ModuleRun)
-}
-
-// HookRun is one finished run of a hook.
-type HookRun struct {
-	ID             hook.ID
-	Binding, Queue string
-	Activation     string
-	Usage          hook.Usage
-	Failed         bool
-	AllowFailure   bool
 }
 
 // ModuleRun is one finished pass of a module.

@@ -53,7 +53,7 @@ func (l *leavers) leave(name string) []string {
 // leaves says whether the pass has to remove the module: it is off and something
 // of it is there, or a removal that began has not ended.
 func (st *moduleState) leaves(instance string) bool {
-	loaded := st.unit.reached(stageLoaded)
+	loaded := st.unit.Loaded()
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.removing || st.gone {
@@ -76,7 +76,7 @@ func (p *pass) remove(ctx context.Context) error {
 	if left := remaining(p.cfg.Ports.Tracker.Health(p.st.desc.Name)); left != "" {
 		return &waiting{reason: status.ReasonUninstalling, message: "waiting until these objects are gone: " + left}
 	}
-	if _, err := (runner{p.Loop}).phase(ctx, p.st.unit, hook.AfterDeleteHelm, p.why, p.g, p.step); err != nil {
+	if _, err := p.hooks.Phase(ctx, p.st.unit, hook.AfterDeleteHelm, p.hooksOf(p.why, p.g, p.step)); err != nil {
 		return because(status.ReasonHookFailed, err)
 	}
 	return p.forget(ctx)
@@ -114,13 +114,13 @@ func (p *pass) uninstall(ctx context.Context) error {
 	if gone {
 		return nil
 	}
-	if !p.st.unit.reached(stageLoaded) { // disabled while the operator was away (B-09)
-		if err := (starter{p.Loop}).load(ctx, p.st.unit); err != nil {
+	if !p.st.unit.Loaded() { // disabled while the operator was away (B-09)
+		if err := p.hooks.Load(ctx, p.st.unit); err != nil {
 			return because(status.ReasonHookFailed, err)
 		}
 	}
 	if exists {
-		if _, err := (runner{p.Loop}).phase(ctx, p.st.unit, hook.BeforeDeleteHelm, p.why, p.g, p.step); err != nil {
+		if _, err := p.hooks.Phase(ctx, p.st.unit, hook.BeforeDeleteHelm, p.hooksOf(p.why, p.g, p.step)); err != nil {
 			return because(status.ReasonHookFailed, err)
 		}
 		p.cfg.Ports.Tracker.Forget(name) // its objects go on purpose
@@ -143,12 +143,15 @@ func (p *pass) uninstall(ctx context.Context) error {
 // namespace when it is ours and empty.
 func (p *pass) forget(ctx context.Context) error {
 	name := p.st.desc.Name
-	starter{p.Loop}.stop(p.st.unit)
-	if err := p.store.Drop(p.st.unit.owner); err != nil {
+	if err := p.hooks.Withdraw(ctx, p.st.unit); err != nil {
+		return because(status.ReasonUninstallFailed, err)
+	}
+	p.hooks.Stop(p.st.unit)
+	if err := p.store.Drop(p.st.unit.Owner); err != nil {
 		return err
 	}
 	p.facts.touch()
-	p.meter.Forget(p.st.unit.owner)
+	p.meter.Forget(p.st.unit.Owner)
 	p.cfg.Ports.Tracker.Forget(name)
 	p.removeNamespace(ctx)
 	p.st.edit(func(st *moduleState) {

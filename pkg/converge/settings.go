@@ -121,7 +121,7 @@ func (l *Loop) setConfig(o hook.Owner, section values.Map, revision int64) (edit
 }
 
 func (l *Loop) applySection(st *moduleState, next settings.Settings, problems []string, globalEdited bool) {
-	edited, err := l.setConfig(st.unit.owner, next.Sections[st.desc.Key], next.Revision)
+	edited, err := l.setConfig(st.unit.Owner, next.Sections[st.desc.Key], next.Revision)
 	if err != nil {
 		problems = append(problems, err.Error())
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/addon-operator/addon-operator/pkg/enable"
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/hookrun"
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/object"
@@ -20,7 +21,7 @@ type moduleState struct {
 	desc      *module.Descriptor
 	namespace string
 	cycle     string // the circle of requirements it is on, "" if none
-	unit      *unit
+	unit      *hookrun.Unit
 
 	reporting sync.Mutex // held while a status is derived and handed over
 
@@ -74,7 +75,7 @@ func newModuleState(d *module.Descriptor, operatorNamespace string) *moduleState
 	if ns == "" {
 		ns = operatorNamespace
 	}
-	return &moduleState{desc: d, namespace: ns, unit: &unit{owner: hook.Owner{Module: d.Name}, dir: d.HooksDir}}
+	return &moduleState{desc: d, namespace: ns, unit: hookrun.NewUnit(hook.Owner{Module: d.Name}, d.HooksDir)}
 }
 
 func (st *moduleState) on() bool {

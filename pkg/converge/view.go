@@ -155,4 +155,4 @@ func (l *Loop) Progress() (published, converged bool, unsettled int) {
 func (l *Loop) Published() *Published { return l.published.Load() }
 
 // Queues is the number of waiting tasks by lane.
-func (l *Loop) Queues() map[string]int { return l.lanes.length() }
+func (l *Loop) Queues() map[string]int { return l.hooks.Queues() }

@@ -1,5 +1,5 @@
 // Package hook says what a hook declares, what it is given and what it returns,
-// as data. Running hooks is the business of pkg/exec, deciding when of pkg/converge.
+// as data. Running hooks is the business of pkg/exec, deciding when of pkg/hookrun.
 //
 //	--config output  --ParseConfig-->  Spec      what wakes the hook, and in which order
 //	events           --Contexts----->  Input     binding contexts, values, config values (JSON)

@@ -3,6 +3,7 @@ package operator
 import (
 	"github.com/addon-operator/addon-operator/pkg/converge"
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/hookrun"
 	"github.com/addon-operator/addon-operator/pkg/metrics"
 	"github.com/addon-operator/addon-operator/pkg/report"
 	"github.com/addon-operator/addon-operator/pkg/status"
@@ -43,9 +44,9 @@ func (m meter) Samples(id hook.ID, samples []hook.Sample) error { return m.hooks
 
 func (m meter) Forget(o hook.Owner) { m.hooks.Forget(o) }
 
-func (m meter) HookRun(r converge.HookRun) {
+func (m meter) HookRun(r hookrun.Run) {
 	m.self.HookRun(metrics.Run{ID: r.ID, Binding: r.Binding, Queue: r.Queue, Activation: r.Activation, Usage: r.Usage,
-		Failed: r.Failed, AllowFailure: r.AllowFailure})
+		Failed: r.Err != nil, AllowFailure: r.AllowFailure})
 }
 
 func (m meter) ModuleRun(r converge.ModuleRun) {

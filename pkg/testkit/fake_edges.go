@@ -13,6 +13,7 @@ import (
 
 	"github.com/addon-operator/addon-operator/pkg/converge"
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/hookrun"
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/object"
@@ -474,6 +475,6 @@ func (w meter) Samples(id hook.ID, samples []hook.Sample) error {
 
 func (w meter) Forget(hook.Owner) {}
 
-func (w meter) HookRun(converge.HookRun) {}
+func (w meter) HookRun(hookrun.Run) {}
 
 func (w meter) ModuleRun(converge.ModuleRun) {}

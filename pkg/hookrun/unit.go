@@ -1,4 +1,4 @@
-package converge
+package hookrun
 
 import (
 	"cmp"
@@ -11,14 +11,15 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/hook"
 )
 
-// unit is the running side of one owner: its hooks, monitors and schedules.
-type unit struct {
-	owner hook.Owner
+// Unit is the running side of one owner, or of a part of its hooks: hooks,
+// monitors, schedules and webhooks.
+type Unit struct {
+	Owner hook.Owner
 	// dir is the hooks directory, "" without one.
 	dir string
 	// phases is held by the hook phases of the owner's pass and by runs of its
 	// main lane: they exclude each other.
-	phases sync.Mutex
+	phases *sync.Mutex
 
 	mu      sync.Mutex // guards the rest
 	hooks   []*boundHook
@@ -29,6 +30,15 @@ type unit struct {
 	removes []func() // of schedules
 }
 
+// NewUnit makes the unit of an owner whose hooks lie in dir, which may be "".
+func NewUnit(o hook.Owner, dir string) *Unit { return &Unit{Owner: o, dir: dir, phases: &sync.Mutex{}} }
+
+// Loaded says whether the unit knows its hooks.
+func (u *Unit) Loaded() bool { return u.reached(stageLoaded) }
+
+// Started says whether the unit's start has come to its end.
+func (u *Unit) Started() bool { return u.reached(stageStarted) }
+
 // stage is how far an owner's start has come; each is done once per enablement.
 type stage int
 
@@ -37,6 +47,7 @@ const (
 	stageLoaded
 	stageOnStartup
 	stageWatching
+	stageServing
 	stageSynced
 	stageStarted
 )
@@ -188,7 +199,7 @@ func (b *boundHook) waitForRate(ctx context.Context, head *task) bool {
 }
 
 // by returns the unit's hooks that declare a binding, by order and name (C-081).
-func (u *unit) by(binding hook.Binding) []*boundHook {
+func (u *Unit) by(binding hook.Binding) []*boundHook {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	var out []*boundHook
@@ -203,13 +214,13 @@ func (u *unit) by(binding hook.Binding) []*boundHook {
 	return out
 }
 
-func (u *unit) reached(s stage) bool {
+func (u *Unit) reached(s stage) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.stage >= s
 }
 
-func (u *unit) reach(s stage) {
+func (u *Unit) reach(s stage) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.stage = s

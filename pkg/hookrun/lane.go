@@ -1,4 +1,4 @@
-package converge
+package hookrun
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 // task is one context that waits in a lane for its hook to run.
 type task struct {
-	unit    *unit
+	unit    *Unit
 	hook    *boundHook
 	context hook.Context
 	queue   string
@@ -21,6 +21,7 @@ type task struct {
 	// waited: a pass waits for this Synchronization (C-187).
 	waited       bool
 	allowFailure bool
+	pushed       time.Time
 	// ended is called after each attempt, with nil after a success.
 	ended func(error)
 }
@@ -83,7 +84,8 @@ func (l *lanes) push(tasks ...*task) {
 }
 
 func (l *lanes) append(t *task) {
-	name := laneName(t.unit.owner, t.queue)
+	t.pushed = time.Now()
+	name := laneName(t.unit.Owner, t.queue)
 	ln := l.byName[name]
 	if ln == nil {
 		ln = &lane{name: name, changed: make(chan struct{})}
@@ -152,8 +154,8 @@ func (l *lanes) remove(o hook.Owner) {
 	defer l.mu.Unlock()
 	for _, ln := range l.byName {
 		before := len(ln.tasks)
-		busy := slices.ContainsFunc(ln.tasks[:ln.busy], func(t *task) bool { return t.unit.owner == o })
-		ln.tasks = slices.DeleteFunc(ln.tasks, func(t *task) bool { return t.unit.owner == o })
+		busy := slices.ContainsFunc(ln.tasks[:ln.busy], func(t *task) bool { return t.unit.Owner == o })
+		ln.tasks = slices.DeleteFunc(ln.tasks, func(t *task) bool { return t.unit.Owner == o })
 		if busy {
 			ln.busy = 0 // a batch is of one hook
 		}
@@ -220,7 +222,7 @@ func (l *lanes) serve(ln *lane) {
 		}
 		failures++
 		l.rest(ln)
-		pause(l.open, laneBackoff(failures), changed)
+		pause(l.open, Backoff(failures), changed)
 	}
 	l.mu.Lock()
 	ln.running = false
@@ -253,8 +255,12 @@ func (l *lanes) batch(ln *lane, head *task) []*task {
 	return slices.Clone(ln.tasks[:n])
 }
 
-// combines says whether two adjacent tasks may share a run (C-165, C-167).
+// combines says whether two adjacent tasks may share a run (C-165). Without modules
+// a Synchronization without group runs alone (C-167).
 func combines(a, b *task) bool {
+	if a.sync != nil && a.unit.Owner.IsStandalone() && (a.context.Group == "" || b.context.Group == "") {
+		return false
+	}
 	return a.hook == b.hook && a.hook.Spec.Version != "v0" && (a.sync != nil) == (b.sync != nil) && a.waited == b.waited
 }
 
@@ -272,8 +278,8 @@ func (l *lanes) rest(ln *lane) {
 	ln.busy = 0
 }
 
-// laneBackoff is the pause after the n-th failure in a row.
-func laneBackoff(n int) time.Duration {
+// Backoff is the pause after the n-th failure in a row: from 1 s to 32 s, with jitter.
+func Backoff(n int) time.Duration {
 	d := min(32*time.Second, time.Second<<min(n-1, 5))
 	return d + time.Duration(rand.Int64N(int64(d)/10+1))
 }

@@ -1,4 +1,4 @@
-package converge
+package hookrun
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 )
 
 func taskOf(h *boundHook, name, group string) *task {
-	return &task{unit: &unit{owner: h.Owner}, hook: h, context: hook.Context{Binding: name, Group: group}, queue: "q"}
+	return &task{unit: NewUnit(h.Owner, ""), hook: h, context: hook.Context{Binding: name, Group: group}, queue: "q"}
 }
 
 func hookOf(module, name string) *boundHook {
@@ -107,35 +107,6 @@ func TestAHookRateIsATokenBucket(t *testing.T) { // C-188
 	if d := k.next(now.Add(time.Minute)); d != 0 {
 		t.Error(d)
 	}
-}
-
-func TestAnAppointmentForOneReasonDoesNotMoveAnother(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		k := newKeys()
-		k.retry("a", becauseRetry, time.Now())
-		k.after("a", time.Hour, becauseDrift)
-		advance(2 * time.Second)
-		if _, why, ok := k.take(); !ok || why != becauseRetry {
-			t.Error(why)
-		}
-		k.done("a")
-		k.retry("a", becauseRetry, time.Now())
-		k.add("a", becauseInputs) // ends the backoff
-		if _, why, _ := k.take(); why != becauseInputs {
-			t.Error(why)
-		}
-		k.done("a")
-		advance(30 * time.Minute)
-		k.add("b", becauseInputs)
-		if key, _, _ := k.take(); key != "b" {
-			t.Error(key)
-		}
-		k.add("c", becauseInputs)
-		k.stop()
-		if _, _, ok := k.take(); ok {
-			t.Error("a key was taken after the stop")
-		}
-	})
 }
 
 // advance lets virtual time pass; it is called inside synctest bubbles only.

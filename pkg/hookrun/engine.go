@@ -1,0 +1,133 @@
+package hookrun
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/hook"
+)
+
+// Executables runs the files of hooks directories.
+type Executables interface {
+	// Load asks every executable below dir for its configuration. It returns the hooks that
+	// answered even when others failed; the error names those.
+	Load(ctx context.Context, owner hook.Owner, dir string) ([]hook.Hook, error)
+	// Bind makes a hook callable.
+	Bind(h hook.Hook) hook.Func
+}
+
+// Watcher starts monitors of kubernetes bindings. Watch returns when the first
+// list is cached.
+type Watcher interface {
+	Watch(ctx context.Context, id hook.ID, b hook.Kubernetes, h hook.WatchHandler) (hook.Watch, error)
+}
+
+// Scheduler calls tick by a crontab until remove is called.
+type Scheduler interface {
+	Add(crontab string, tick func()) (remove func(), err error)
+}
+
+// Webhooks answers reviews of the API server and tells it of the webhooks.
+type Webhooks interface {
+	// Register serves the bindings of an owner's hooks, in place of those that it had.
+	Register(ctx context.Context, o hook.Owner, hooks []hook.Webhook) error
+	// Unregister withdraws all webhooks of an owner, also those of an earlier process.
+	Unregister(ctx context.Context, o hook.Owner) error
+}
+
+// ValuesFunc answers the texts of VALUES_PATH and CONFIG_VALUES_PATH (C-106), nil without values.
+type ValuesFunc func(o hook.Owner) (vals, config []byte)
+
+// Host owns the values of hooks and performs what runs ask for. Its methods are
+// called from many goroutines.
+type Host interface {
+	// Loaded is told the names of all hooks that an owner has now.
+	Loaded(o hook.Owner, names []string) error
+	// Values are the newest.
+	Values(o hook.Owner) (vals, config []byte)
+	// Apply checks the whole output of a successful run, and performs it then. It returns what
+	// moved even when a later step failed.
+	Apply(ctx context.Context, h hook.Hook, out hook.Output) (Effect, error)
+	// Settled is told when all start bindings of a hook have succeeded once.
+	Settled(id hook.ID) (moved bool, err error)
+	// Changed is told that a run outside of the owner's pass moved something.
+	Changed(o hook.Owner)
+	// Ran is told of every run that ended.
+	Ran(r Run)
+}
+
+// Effect is what a run changed.
+type Effect struct {
+	Values bool // the owner's effective values moved
+	Flags  bool // a dynamic enabled flag moved
+}
+
+// Run is one finished run of a hook.
+type Run struct {
+	ID             hook.ID
+	Binding, Queue string
+	// Activation is why it ran: Kubernetes, Schedule, Validating …, or the reason of the owner's pass.
+	Activation string
+	Usage      hook.Usage
+	// Waited is how long its first context was in the queue.
+	Waited       time.Duration
+	Err          error
+	AllowFailure bool
+}
+
+// Pass is on whose behalf hooks are started or run by order. The zero value is nobody's.
+type Pass struct {
+	// Activation is told to hooks and metrics.
+	Activation string
+	// Values, if set, is the frozen view of the pass.
+	Values ValuesFunc
+	// Step, if set, is told what begins.
+	Step func(string)
+}
+
+func (p Pass) step(what string) {
+	if p.Step != nil {
+		p.Step(what)
+	}
+}
+
+// Config is what an Engine works with. Webhooks may be nil; bindings that need
+// them are then warned about.
+type Config struct {
+	Executables Executables
+	Watcher     Watcher
+	Scheduler   Scheduler
+	Webhooks    Webhooks
+	Host        Host
+	// Ticks says whether schedules run yet (C-190).
+	Ticks  func() bool
+	Logger *slog.Logger
+}
+
+// Engine runs the hooks of all units.
+type Engine struct {
+	cfg   Config
+	log   *slog.Logger
+	lanes *lanes
+}
+
+// New makes an Engine. Call Begin before anything else.
+func New(cfg Config) *Engine {
+	e := &Engine{cfg: cfg, log: cfg.Logger}
+	e.lanes = newLanes(e.batch)
+	return e
+}
+
+// Begin opens the lanes: tasks are taken while open lasts, and run under work.
+func (e *Engine) Begin(open, work context.Context) { e.lanes.begin(open, work) }
+
+// Wait returns when no run of a lane is under way any more; open must have ended.
+func (e *Engine) Wait() { e.lanes.wait() }
+
+// Queues is the number of waiting tasks by lane.
+func (e *Engine) Queues() map[string]int { return e.lanes.length() }
+
+// ErrShutdown ends what waits when the lanes are closed.
+var ErrShutdown = errors.New("the operator shuts down")
