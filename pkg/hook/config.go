@@ -14,9 +14,9 @@ import (
 const DefaultQueue = "main"
 
 var (
-	globalOrders = []Binding{OnStartup, BeforeAll, AfterAll}
-	moduleOrders = []Binding{OnStartup, BeforeHelm, AfterHelm, BeforeDeleteHelm, AfterDeleteHelm}
-	webhookKeys  = []string{"kubernetesValidating", "kubernetesMutating", "kubernetesCustomResourceConversion"}
+	standaloneOrders = []Binding{OnStartup}
+	globalOrders     = []Binding{OnStartup, BeforeAll, AfterAll}
+	moduleOrders     = []Binding{OnStartup, BeforeHelm, AfterHelm, BeforeDeleteHelm, AfterDeleteHelm}
 )
 
 // ParseConfig reads what a hook printed for --config (sections 1.2 to 1.7 of the
@@ -93,7 +93,10 @@ func configVersion(doc any) (string, error) {
 }
 
 func ordersOf(owner Owner) []Binding {
-	if owner.IsGlobal() {
+	switch {
+	case owner.IsStandalone():
+		return standaloneOrders
+	case owner.IsGlobal():
 		return globalOrders
 	}
 	return moduleOrders
@@ -132,11 +135,7 @@ func (c *checker) v1(doc any, owner Owner) Spec {
 	c.settings(root, &spec)
 	root.children("schedule", 1, scheduleKeys, func(i int, e node) { spec.Schedules = append(spec.Schedules, c.schedule(i, e)) })
 	root.children("kubernetes", 1, kubernetesKeys, func(i int, e node) { spec.Kubernetes = append(spec.Kubernetes, c.kubernetes(i, e)) })
-	for _, key := range webhookKeys {
-		if len(root.list(key, 1)) > 0 {
-			c.warn("%s is not supported for hooks of modules and global hooks and is ignored", key)
-		}
-	}
+	c.webhooks(root, &spec)
 	c.effectiveSnapshots(&spec)
 	return spec
 }
@@ -256,5 +255,14 @@ func (c *checker) effectiveSnapshots(spec *Spec) {
 	}
 	for i := range spec.Kubernetes {
 		resolve("kubernetes", i, &spec.Kubernetes[i].Route)
+	}
+	place := map[string]int{} // indexes count within the list that the author wrote
+	for i := range spec.Admissions {
+		key := spec.Admissions[i].key()
+		resolve(key, place[key], &spec.Admissions[i].Route)
+		place[key]++
+	}
+	for i := range spec.Conversions {
+		resolve(conversionKey, i, &spec.Conversions[i].Route)
 	}
 }

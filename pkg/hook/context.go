@@ -59,6 +59,12 @@ func writeContext(w objectWriter, c Context, snapshots map[string][]byte) {
 	case TypeEvent:
 		w.text("watchEvent", string(c.WatchEvent))
 		w.item(c.Item)
+	case TypeConversion:
+		w.text("fromVersion", c.From)
+		w.text("toVersion", c.To)
+		w.raw("review", c.Review)
+	case TypeValidating, TypeMutating:
+		w.raw("review", c.Review)
 	}
 	if c.Snapshots != nil {
 		w.key("snapshots")

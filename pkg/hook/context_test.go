@@ -27,6 +27,9 @@ func TestMarshalContextsWritesTheFormatsOfTheContract(t *testing.T) {
 		"a group hides what happened (C-125)":      {Context{Binding: "pods", Type: TypeGroup, Group: "g1", WatchEvent: Added, Item: pod, Snapshots: []string{"secrets"}}, `{"binding":"pods","type":"Group","groupName":"g1","snapshots":{"secrets":[{"filterResult":"x"}]}}`},
 		"a lifecycle binding (C-128)":              {Context{Binding: "beforeHelm", Snapshots: []string{}}, `{"binding":"beforeHelm","snapshots":{}}`},
 		"a lifecycle binding with objects (C-128)": {Context{Binding: "afterAll", Snapshots: []string{"secrets"}}, `{"binding":"afterAll","snapshots":{"secrets":[{"filterResult":"x"}]}}`},
+		"validating (C-126)":                       {Context{Binding: "a.b.c", Type: TypeValidating, Review: []byte(`{"request":{"uid":"u"}}`)}, `{"binding":"a.b.c","type":"Validating","review":{"request":{"uid":"u"}}}`},
+		"mutating with snapshots (C-126, C-130)":   {Context{Binding: "a.b.c", Type: TypeMutating, Review: []byte(`{"request":{}}`), Snapshots: []string{"secrets"}}, `{"binding":"a.b.c","type":"Mutating","review":{"request":{}},"snapshots":{"secrets":[{"filterResult":"x"}]}}`},
+		"conversion (C-127)":                       {Context{Binding: "up", Type: TypeConversion, From: "v1alpha1", To: "g/v1", Review: []byte(`{"request":{"objects":[]}}`), Snapshots: []string{"none"}}, `{"binding":"up","type":"Conversion","fromVersion":"v1alpha1","toVersion":"g/v1","review":{"request":{"objects":[]}},"snapshots":{"none":[]}}`},
 		"names are quoted":                         {Context{Binding: `a"b`}, `{"binding":"a\"b"}`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -201,8 +201,14 @@ func (c *checker) jsonPatch(e node) []byte {
 	if !ok {
 		return nil
 	}
-	list := node{c: c, path: e.path, m: map[string]any{"jsonPatch": patch}}
-	list.children("jsonPatch", 0, nil, func(_ int, p node) {
+	c.patchList(join(e.path, "jsonPatch"), patch)
+	return c.marshal(join(e.path, "jsonPatch"), patch)
+}
+
+// patchList checks the form of a JSON patch (RFC 6902) that stands at path.
+func (c *checker) patchList(path string, patch any) {
+	list := node{c: c, m: map[string]any{path: patch}}
+	list.children(path, 0, nil, func(_ int, p node) {
 		p.require("op", "path")
 		p.text("path")
 		switch p.choice("op", patchOps) {
@@ -213,7 +219,6 @@ func (c *checker) jsonPatch(e node) []byte {
 			p.text("from")
 		}
 	})
-	return c.marshal(join(e.path, "jsonPatch"), patch)
 }
 
 func (c *checker) marshal(path string, v any) []byte {
