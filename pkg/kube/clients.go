@@ -3,6 +3,7 @@ package kube
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/discovery"
@@ -23,17 +24,44 @@ type Clients struct {
 	Discovery discovery.CachedDiscoveryInterface
 	Mapper    meta.ResettableRESTMapper
 
-	served  *served
-	ensured *ensured
+	operations dynamic.Interface // for the object operations of hooks (C-211)
+	observer   Observer
+	served     *served
+	ensured    *ensured
+}
+
+// Option changes what NewClients makes.
+type Option func(*options)
+
+type options struct {
+	observer         Observer
+	operationTimeout time.Duration
+}
+
+// WithObserver has o told of watches and requests; without it nobody is.
+func WithObserver(o Observer) Option { return func(c *options) { c.observer = o } }
+
+// WithOperationTimeout bounds each request of an object operation; 10 s by default (C-211).
+func WithOperationTimeout(d time.Duration) Option {
+	return func(c *options) { c.operationTimeout = d }
 }
 
 // NewClients makes the clients for cfg, which is copied. Client-side throttling
-// is off: priority and fairness is the API server's task.
-func NewClients(cfg *rest.Config) (*Clients, error) {
+// is off: priority and fairness is the API server's task. Every request but a watch
+// is bounded by 70 s.
+func NewClients(cfg *rest.Config, opts ...Option) (*Clients, error) {
+	o := options{operationTimeout: operationTimeout}
+	for _, set := range opts {
+		set(&o)
+	}
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS, cfg.Burst, cfg.RateLimiter = -1, 0, nil
 	// Hooks and releases name the kinds that are watched; that one is deprecated is told where it is applied.
 	cfg.WarningHandler = rest.NoWarnings{}
+	bare := rest.CopyConfig(cfg)
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return &transport{next: next, component: "main", timeout: requestTimeout, observe: o.observer.Requested}
+	})
 	httpClient, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("HTTP client for %s: %w", cfg.Host, err)
@@ -41,6 +69,10 @@ func NewClients(cfg *rest.Config) (*Clients, error) {
 	dyn, err := dynamic.NewForConfigAndClient(cfg, httpClient)
 	if err != nil {
 		return nil, fmt.Errorf("dynamic client for %s: %w", cfg.Host, err)
+	}
+	operations, err := newOperations(bare, o)
+	if err != nil {
+		return nil, err
 	}
 	md, err := metadata.NewForConfigAndClient(metadata.ConfigFor(cfg), httpClient)
 	if err != nil {
@@ -54,6 +86,18 @@ func NewClients(cfg *rest.Config) (*Clients, error) {
 	return &Clients{
 		REST: cfg, HTTP: httpClient, Dynamic: dyn, Metadata: md,
 		Discovery: cached, Mapper: restmapper.NewDeferredDiscoveryRESTMapper(cached),
-		served: newServed(disc), ensured: newEnsured(),
+		operations: operations, observer: o.observer, served: newServed(disc), ensured: newEnsured(),
 	}, nil
+}
+
+// newOperations is the client of object operations: the same connections, a bound of its own.
+func newOperations(cfg *rest.Config, o options) (dynamic.Interface, error) {
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return &transport{next: next, component: "object_patcher", timeout: o.operationTimeout, observe: o.observer.Requested}
+	})
+	client, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("client of object operations for %s: %w", cfg.Host, err)
+	}
+	return client, nil
 }

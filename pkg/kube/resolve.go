@@ -71,6 +71,14 @@ func (c *Clients) client(r resource, namespace string) dynamic.ResourceInterface
 	return c.Dynamic.Resource(r.gvr)
 }
 
+// operator is client for the object operations of hooks.
+func (c *Clients) operator(r resource, namespace string) dynamic.ResourceInterface {
+	if r.namespaced && namespace != "" {
+		return c.operations.Resource(r.gvr).Namespace(namespace)
+	}
+	return c.operations.Resource(r.gvr)
+}
+
 // clientFor reaches the object that ref names.
 func (c *Clients) clientFor(ref object.Ref) (dynamic.ResourceInterface, resource, error) {
 	r, err := c.resolveFresh(ref.APIVersion, ref.Kind)
@@ -80,7 +88,7 @@ func (c *Clients) clientFor(ref object.Ref) (dynamic.ResourceInterface, resource
 	if r.namespaced && ref.Namespace == "" {
 		return nil, resource{}, fmt.Errorf("kind %s is namespaced and no namespace is given: set one", r.kind)
 	}
-	return c.client(r, ref.Namespace), r, nil
+	return c.operator(r, ref.Namespace), r, nil
 }
 
 // preferred lists all group versions, each group's preferred one first.

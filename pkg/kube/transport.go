@@ -1,0 +1,107 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Bounds of one request. The API server gives up an ordinary one after a minute,
+// so waiting longer than that is waiting for an answer that will not come.
+const (
+	requestTimeout   = 70 * time.Second
+	operationTimeout = 10 * time.Second // C-211
+)
+
+// transport bounds requests in time and tells an Observer of them. Watches and
+// followed logs go on for ever by design: whoever opens one bounds it. That the
+// peer behind a connection is gone is found out by client-go's HTTP/2 pings.
+type transport struct {
+	next      http.RoundTripper
+	component string
+	timeout   time.Duration
+	observe   func(Request)
+}
+
+// WrappedRoundTripper lets client-go find the transport below.
+func (t *transport) WrappedRoundTripper() http.RoundTripper { return t.next }
+
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	began := time.Now()
+	res, err := t.bounded(r)
+	if t.observe != nil {
+		o := Request{Component: t.component, Method: r.Method, Host: r.URL.Host, Path: anonymous(r.URL.Path), Took: time.Since(began)}
+		if err == nil {
+			o.Code = res.StatusCode
+		}
+		t.observe(o)
+	}
+	return res, err
+}
+
+func (t *transport) bounded(r *http.Request) (*http.Response, error) {
+	if longRunning(r) {
+		return t.next.RoundTrip(r)
+	}
+	// The bound covers the body too: a server may stop in the middle of it.
+	ctx, stop := context.WithTimeoutCause(r.Context(), t.timeout,
+		fmt.Errorf("no full answer from %s within %s: %w", r.URL.Host, t.timeout, context.DeadlineExceeded))
+	res, err := t.next.RoundTrip(r.WithContext(ctx))
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil && r.Context().Err() == nil {
+			err = cause
+		}
+		stop()
+		return nil, err
+	}
+	res.Body = &boundBody{ReadCloser: res.Body, stop: stop}
+	return res, nil
+}
+
+// boundBody ends the bound of a request when its answer was read.
+type boundBody struct {
+	io.ReadCloser
+	stop context.CancelFunc
+}
+
+func (b *boundBody) Close() error {
+	defer b.stop()
+	return b.ReadCloser.Close()
+}
+
+func longRunning(r *http.Request) bool {
+	q := r.URL.Query()
+	on := func(key string) bool { v := q.Get(key); return v == "true" || v == "1" }
+	if on("watch") || on("follow") {
+		return true
+	}
+	switch r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:] {
+	case "exec", "attach", "portforward", "proxy":
+		return true
+	}
+	return false
+}
+
+// anonymous replaces the names of namespaces and objects in a path of the
+// Kubernetes API, so that it can be the label of a metric.
+func anonymous(path string) string {
+	parts := strings.Split(path, "/")
+	rest := len(parts)
+	switch {
+	case len(parts) > 3 && parts[1] == "api":
+		rest = 3
+	case len(parts) > 4 && parts[1] == "apis":
+		rest = 4
+	}
+	if rest+2 < len(parts) && parts[rest] == "namespaces" && parts[rest+2] != "status" && parts[rest+2] != "finalize" {
+		parts[rest+1] = "{namespace}"
+		rest += 2
+	}
+	if rest+1 < len(parts) {
+		parts[rest+1] = "{name}"
+	}
+	return strings.Join(parts, "/")
+}
