@@ -15,9 +15,9 @@ func layers() map[string]int {
 	for layer, names := range [][]string{
 		{"object", "values", "schema", "hook", "module", "settings", "installed", "status"},
 		{"enable", "order", "release"},
-		{"kube", "helm", "exec", "cron", "config", "report", "metrics", "web"},
-		{"store"},
-		{"converge"},
+		{"kube", "helm", "exec", "cron", "config", "report", "metrics", "web", "sdk"},
+		{"store", "hookrun"},
+		{"converge", "hooksonly"},
 		{"operator", "testkit"},
 	} {
 		for _, n := range names {
