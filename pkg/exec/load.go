@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -45,17 +44,17 @@ func (r *Runner) Load(ctx context.Context, owner hook.Owner, dir string) ([]hook
 	if err != nil {
 		return nil, err
 	}
-	paths, err := r.find(owner, dir)
+	files, err := r.hooksIn(owner, dir)
 	if err != nil {
-		return nil, fmt.Errorf("hooks of %s: %w", owner, err)
+		return nil, err
 	}
-	hooks := make([]hook.Hook, len(paths))
-	errs := make([]error, len(paths))
+	hooks := make([]hook.Hook, len(files))
+	errs := make([]error, len(files))
 	var group errgroup.Group
 	group.SetLimit(max(2, runtime.GOMAXPROCS(0)))
-	for i, path := range paths {
+	for i, f := range files {
 		group.Go(func() error {
-			hooks[i], errs[i] = r.load(ctx, hook.ID{Owner: owner, Name: nameOf(dir, path)}, path)
+			hooks[i], errs[i] = r.load(ctx, hook.ID{Owner: owner, Name: f.Name}, dir, f.Path)
 			return nil
 		})
 	}
@@ -69,68 +68,24 @@ func (r *Runner) Load(ctx context.Context, owner hook.Owner, dir string) ([]hook
 	return loaded, errors.Join(errs...)
 }
 
-// nameOf is the path from the hooks directory on (C-009); below a directory that
-// is not called hooks, the path in it.
-func nameOf(dir, path string) string {
-	name, err := filepath.Rel(dir, path)
+// LoadOne asks one file for its configuration, be it one that discovery would
+// find or not. dir is the hooks directory that it is taken to be in; "" means the
+// file's own.
+func (r *Runner) LoadOne(ctx context.Context, owner hook.Owner, dir, path string) (hook.Hook, error) {
+	path, err := filepath.Abs(path)
 	if err != nil {
-		return path
+		return hook.Hook{}, err
 	}
-	if filepath.Base(dir) == "hooks" {
-		return filepath.Join("hooks", name)
+	if dir == "" {
+		dir = filepath.Dir(path)
 	}
-	return name
+	if dir, err = filepath.Abs(dir); err != nil {
+		return hook.Hook{}, err
+	}
+	return r.load(ctx, hook.ID{Owner: owner, Name: nameOf(owner, dir, path)}, dir, path)
 }
 
-var skippedExtensions = []string{".yaml", ".json", ".md", ".txt"}
-
-// find lists the hooks in the order of their paths.
-func (r *Runner) find(owner hook.Owner, dir string) ([]string, error) {
-	var out []string
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name := e.Name()
-		if e.IsDir() {
-			if path != dir && (strings.HasPrefix(name, ".") || name == "lib" || name == "venv" && !owner.IsGlobal()) {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if strings.HasPrefix(name, ".") || slices.Contains(skippedExtensions, filepath.Ext(name)) {
-			return nil
-		}
-		if r.isHook(path, e) {
-			out = append(out, path)
-		}
-		return nil
-	})
-	slices.Sort(out)
-	return out, err
-}
-
-func (r *Runner) isHook(path string, e fs.DirEntry) bool {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		r.cfg.Logger.Warn("hook file is skipped: it cannot be read", "file", path, "error", err)
-		return false
-	case info.IsDir(): // a link to a directory (C-001)
-		return false
-	case !info.Mode().IsRegular():
-		r.cfg.Logger.Warn("hook file is skipped: it is not a regular file", "file", path)
-		return false
-	case e.Type()&fs.ModeSymlink != 0: // a link counts as executable (C-004)
-		return true
-	case info.Mode()&0o111 == 0:
-		r.cfg.Logger.Warn("hook file is skipped: it is not executable", "file", path)
-		return false
-	}
-	return true
-}
-
-func (r *Runner) load(ctx context.Context, id hook.ID, path string) (hook.Hook, error) {
+func (r *Runner) load(ctx context.Context, id hook.ID, dir, path string) (hook.Hook, error) {
 	h := hook.Hook{ID: id, Path: path}
 	var err error
 	if h.Digest, err = digestOf(path); err != nil {
@@ -144,7 +99,7 @@ func (r *Runner) load(ctx context.Context, id hook.ID, path string) (hook.Hook, 
 		h.Spec = known.spec
 		return h, nil
 	}
-	if h.Spec, err = r.config(ctx, h); err != nil {
+	if h.Spec, err = r.config(ctx, h, dir); err != nil {
 		return h, err
 	}
 	for _, w := range h.Spec.Warnings {
@@ -170,8 +125,9 @@ func digestOf(path string) (string, error) {
 }
 
 // config runs the hook with --config alone: no files, and none of the variables
-// that name them (C-020, C-021).
-func (r *Runner) config(ctx context.Context, h hook.Hook) (hook.Spec, error) {
+// that name them (C-020). Without modules it runs in the hooks directory, else in
+// the operator's working directory (C-021).
+func (r *Runner) config(ctx context.Context, h hook.Hook, hooksDir string) (hook.Spec, error) {
 	release, err := r.takeSlot(ctx)
 	if err != nil {
 		return hook.Spec{}, fmt.Errorf("hook %s: --config: not started: %w", h.ID, err)
@@ -183,10 +139,14 @@ func (r *Runner) config(ctx context.Context, h hook.Hook) (hook.Spec, error) {
 	}
 	defer r.endRun(dir)
 	argv, env := r.commandOf(h)
+	cwd := ""
+	if h.Owner.IsStandalone() {
+		cwd = hooksDir
+	}
 	var stdout bytes.Buffer
 	var stderr tail
 	ended, err := command{
-		argv: append(slices.Clip(argv), "--config"), env: env, dir: dir, timeout: r.cfg.LoadTimeout, grace: r.cfg.KillGrace,
+		argv: append(slices.Clip(argv), "--config"), env: env, cwd: cwd, dir: dir, timeout: r.cfg.LoadTimeout, grace: r.cfg.KillGrace,
 		stdout: func(from io.Reader) {
 			_, _ = io.Copy(&stdout, io.LimitReader(from, configLimit+1))
 			_, _ = io.Copy(io.Discard, from)
@@ -220,7 +180,7 @@ func (r *Runner) config(ctx context.Context, h hook.Hook) (hook.Spec, error) {
 func (r *Runner) commandOf(h hook.Hook) (argv, env []string) {
 	env = slices.Clip(r.env)
 	module, inHooks := strings.CutSuffix(h.Path, string(filepath.Separator)+h.Name)
-	if h.Owner.IsGlobal() || filepath.Ext(h.Path) != ".py" || !inHooks {
+	if !ofModule(h.Owner) || filepath.Ext(h.Path) != ".py" || !inHooks {
 		return []string{h.Path}, env
 	}
 	venv := filepath.Join(module, "hooks", "venv")

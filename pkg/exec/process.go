@@ -25,6 +25,7 @@ import (
 type command struct {
 	argv    []string
 	env     []string
+	cwd     string // "" is the operator's
 	dir     string // directory of the run, where its group is noted
 	timeout time.Duration
 	grace   time.Duration
@@ -90,6 +91,7 @@ func (c command) start(ctx context.Context) (*exec.Cmd, *pipes, error) {
 		}
 		cmd := exec.Command(c.argv[0], c.argv[1:]...)
 		cmd.Env = append(c.env, envRun+"="+c.dir)
+		cmd.Dir = c.cwd
 		cmd.Stdout, cmd.Stderr = p.stdoutWrite, p.stderrWrite
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 		err = cmd.Start()

@@ -30,6 +30,9 @@ const (
 	envConfigPatch    = "CONFIG_VALUES_JSON_PATCH_PATH"
 	envOperations     = "KUBERNETES_PATCH_PATH"
 	envMetrics        = "METRICS_PATH"
+	envAdmission      = "ADMISSION_RESPONSE_PATH"
+	envValidating     = "VALIDATING_RESPONSE_PATH"
+	envConversion     = "CONVERSION_RESPONSE_PATH"
 	envEnabledResult  = "MODULE_ENABLED_RESULT"
 	envEnabledReason  = "MODULE_ENABLED_REASON"
 )
@@ -49,19 +52,14 @@ func (r *Runner) Bind(h hook.Hook) hook.Func {
 		timeout = r.cfg.Timeout
 	}
 	argv, env := r.commandOf(h)
+	cwd := ""
+	if h.Owner.IsStandalone() {
+		cwd = filepath.Dir(h.Path) // C-100
+	}
 	return func(ctx context.Context, in hook.Input) (hook.Output, error) {
 		var out hook.Output
 		run := run{
-			id: h.ID, argv: argv, env: env, timeout: timeout, labels: in.Labels,
-			files: []file{
-				{envBindingContext, "binding-context.json", in.Contexts},
-				{envValues, "values.json", in.Values},
-				{envConfigValues, "config-values.json", in.ConfigValues},
-				{envValuesPatch, "values-patch.json", nil},
-				{envConfigPatch, "config-values-patch.json", nil},
-				{envOperations, "operations", nil},
-				{envMetrics, "metrics.json", nil},
-			},
+			id: h.ID, argv: argv, env: env, cwd: cwd, timeout: timeout, labels: in.Labels, urgent: in.Urgent, files: filesOf(h, in),
 		}
 		usage, err := r.do(ctx, run, func(o outputs) error {
 			var err error
@@ -76,11 +74,43 @@ func (r *Runner) Bind(h hook.Hook) hook.Func {
 	}
 }
 
+// filesOf are the files of a hook's run (C-101). Hooks without modules have no
+// values; those with modules get the files of responses only when they asked to
+// answer reviews (B-43).
+func filesOf(h hook.Hook, in hook.Input) []file {
+	files := []file{
+		{envBindingContext, "binding-context.json", in.Contexts},
+		{envOperations, "operations", nil},
+		{envMetrics, "metrics.json", nil},
+	}
+	alone := h.Owner.IsStandalone()
+	if !alone {
+		files = append(files,
+			file{envValues, "values.json", in.Values},
+			file{envConfigValues, "config-values.json", in.ConfigValues},
+			file{envValuesPatch, "values-patch.json", nil},
+			file{envConfigPatch, "config-values-patch.json", nil})
+	}
+	if alone || len(h.Spec.Admissions) > 0 {
+		files = append(files, file{envAdmission, admissionFile, nil}, file{envValidating, admissionFile, nil})
+	}
+	if alone || len(h.Spec.Conversions) > 0 {
+		files = append(files, file{envConversion, "conversion-response.json", nil})
+	}
+	return files
+}
+
+// admissionFile is one file with two variables.
+const admissionFile = "admission-response.json"
+
 // parse reads every output before anything of it may be used (C-108).
 func (r *Runner) parse(id hook.ID, o outputs) (hook.Output, error) {
 	var out hook.Output
 	var errs []error
 	read := func(env string, parse func([]byte) error) {
+		if !o.has(env) {
+			return
+		}
 		text, err := o.read(env)
 		if err == nil {
 			err = parse(text)
@@ -101,6 +131,8 @@ func (r *Runner) parse(id hook.ID, o outputs) (hook.Output, error) {
 		}
 		return err
 	})
+	read(envAdmission, func(t []byte) error { out.Admission, err = hook.ParseAdmissionResponse(t); return err })
+	read(envConversion, func(t []byte) error { out.Conversion, err = hook.ParseConversionResponse(t); return err })
 	return out, errors.Join(errs...)
 }
 
@@ -109,15 +141,17 @@ type run struct {
 	id      hook.ID
 	argv    []string
 	env     []string
+	cwd     string
 	timeout time.Duration
 	labels  map[string]string
+	urgent  bool
 	files   []file
 }
 
 // do runs to the end, and calls use on the outputs of a successful run while they
 // exist. What the executable did wrong comes back as *hook.RunError.
 func (r *Runner) do(ctx context.Context, run run, use func(outputs) error) (hook.Usage, error) {
-	release, err := r.takeSlot(ctx)
+	release, err := r.slotFor(ctx, run.urgent)
 	if err != nil {
 		return hook.Usage{}, fmt.Errorf("%s: not started: %w", run.id, err)
 	}
@@ -174,7 +208,7 @@ func (r *Runner) execute(ctx context.Context, run run, dir string, env []string)
 		}
 	}
 	ended, err := command{
-		argv: run.argv, env: env, dir: dir, timeout: run.timeout, grace: r.cfg.KillGrace,
+		argv: run.argv, env: env, cwd: run.cwd, dir: dir, timeout: run.timeout, grace: r.cfg.KillGrace,
 		stdout: pump("stdout", func([]byte, bool) {}),
 		stderr: pump("stderr", last.line),
 	}.run(ctx)
@@ -183,13 +217,21 @@ func (r *Runner) execute(ctx context.Context, run run, dir string, env []string)
 
 func (r *Runner) runLogger(run run) *slog.Logger {
 	attrs := []any{slog.String("hook", run.id.Name)}
-	if !run.id.Owner.IsGlobal() {
+	if ofModule(run.id.Owner) {
 		attrs = append(attrs, slog.String("module", run.id.Owner.Module))
 	}
 	for _, k := range slices.Sorted(maps.Keys(run.labels)) {
 		attrs = append(attrs, slog.String(k, run.labels[k]))
 	}
 	return r.cfg.Logger.With(attrs...)
+}
+
+// slotFor lets urgent runs start at once.
+func (r *Runner) slotFor(ctx context.Context, urgent bool) (release func(), err error) {
+	if urgent {
+		return func() {}, nil
+	}
+	return r.takeSlot(ctx)
 }
 
 // takeSlot waits for a slot. It is given back by release, or when its lease ends.
@@ -230,6 +272,9 @@ type outputs struct {
 	limit int64
 	names map[string]string
 }
+
+// has tells whether the run was given a file by that variable.
+func (o outputs) has(env string) bool { return o.names[env] != "" }
 
 // read returns the content of the file that the variable names. The hook may have
 // put anything in its place, so that it is looked at before it is trusted.

@@ -89,7 +89,8 @@ func (c *Config) fill() {
 // environment must not reach a hook.
 var ownVariables = []string{
 	envBindingContext, envValues, envConfigValues, envValuesPatch, envConfigPatch,
-	envOperations, envMetrics, envEnabledResult, envEnabledReason, envRun,
+	envOperations, envMetrics, envAdmission, envValidating, envConversion,
+	envEnabledResult, envEnabledReason, envRun,
 }
 
 // Runner runs the executables of hooks. It is safe for concurrent use.

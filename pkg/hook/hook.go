@@ -234,6 +234,9 @@ type Input struct {
 	ConfigValues []byte // C-106
 	// Labels name the run in proxied log lines: binding, event, queue (C-111).
 	Labels map[string]string
+	// Urgent runs take no slot of those that bound how many hooks run at once: an API
+	// request waits for them.
+	Urgent bool
 }
 
 // Output is what a successful run of a hook asks for. All of it was parsed and
