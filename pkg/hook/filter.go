@@ -5,15 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"sync/atomic"
 
 	"github.com/itchyny/gojq"
 )
 
 // Filter is a compiled jq program (C-142, C-143), safe for concurrent use. It
-// sees no environment and loads no files.
+// sees no environment and loads no files. A run is bounded in time and memory.
 type Filter struct {
 	program string
-	code    *gojq.Code
+	code    atomic.Pointer[gojq.Code]
+	limits  limits
 }
 
 // CompileFilter compiles a jq program once, to be run on many objects.
@@ -26,15 +28,28 @@ func CompileFilter(program string) (*Filter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile jqFilter: %w", err)
 	}
-	return &Filter{program: program, code: code}, nil
+	f := &Filter{program: program, limits: defaultLimits()}
+	f.code.Store(code)
+	return f, nil
 }
 
 // String is the source of the program.
 func (f *Filter) String() string { return f.program }
 
+// Share makes f run the compiled code of other, which must have the same source;
+// otherwise it does nothing. So equal programs of many hooks are kept once.
+func (f *Filter) Share(other *Filter) {
+	if f.program == other.program {
+		f.code.Store(other.code.Load())
+	}
+}
+
 // Run returns the program's result for object as compact JSON with sorted keys:
 // null without a result, the value of one, an array of several (C-142). The
 // object is only read; it may hold what Kubernetes objects are decoded to.
+//
+// A program that has no result after 5 s, or that makes the process keep 256 MB
+// more meanwhile, is ended with an error.
 func (f *Filter) Run(object map[string]any) ([]byte, error) {
 	result, err := f.run(object)
 	if err != nil {
@@ -55,10 +70,19 @@ func (f *Filter) Apply(object map[string]any) (any, error) {
 
 func (f *Filter) run(object map[string]any) (any, error) {
 	input, _, err := toJQ(object)
+	if err == nil {
+		b := newBudget(f.limits)
+		defer b.end()
+		input, err = collect(f.code.Load().RunWithContext(b, input))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("jqFilter %q: %w", f.program, err)
 	}
-	iter := f.code.Run(input)
+	return input, nil
+}
+
+// collect maps the results of a program to one value (C-142).
+func collect(iter gojq.Iter) (any, error) {
 	results := []any{}
 	for {
 		v, ok := iter.Next()
@@ -70,7 +94,7 @@ func (f *Filter) run(object map[string]any) (any, error) {
 			if errors.As(err, &halt) && halt.Value() == nil {
 				break
 			}
-			return nil, fmt.Errorf("jqFilter %q: %w", f.program, err)
+			return nil, err
 		}
 		results = append(results, v)
 	}
@@ -81,6 +105,34 @@ func (f *Filter) run(object map[string]any) (any, error) {
 		return results[0], nil
 	}
 	return results, nil
+}
+
+// Numbers turns the whole numbers of a decoded object, in place, into the type
+// that filters run on; Run then copies nothing. The object must be the caller's own.
+func Numbers(object map[string]any) {
+	for k, v := range object {
+		switch v := v.(type) {
+		case int64:
+			object[k] = int(v)
+		case map[string]any:
+			Numbers(v)
+		case []any:
+			numbersOfList(v)
+		}
+	}
+}
+
+func numbersOfList(list []any) {
+	for i, v := range list {
+		switch v := v.(type) {
+		case int64:
+			list[i] = int(v)
+		case map[string]any:
+			Numbers(v)
+		case []any:
+			numbersOfList(v)
+		}
+	}
 }
 
 // toJQ gives gojq the number types that it knows. Only what lies above a number

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestFilterMapsResultsAsC142Says(t *testing.T) {
@@ -105,4 +106,86 @@ func TestFilterApplySharesNothingWithItsInput(t *testing.T) {
 	if object["data"].(map[string]any)["a"] != "1" {
 		t.Error("a change of the result reached the input")
 	}
+}
+
+// C-142: a program without an end is ended, and others go on meanwhile.
+func TestFilterThatDoesNotEndIsEnded(t *testing.T) {
+	for name, c := range map[string]struct {
+		program, want string
+		limits        limits
+	}{
+		"an endless recursion runs out of time": {"def f: f; f", "no result within 50ms", limits{time: 50 * time.Millisecond, memory: 1 << 40}},
+		"endless results run out of time":       {"repeat(1)", "no result within 50ms", limits{time: 50 * time.Millisecond, memory: 1 << 40}},
+		"an endless list runs out of memory":    {"[range(1e15)]", "more than 8 MB", limits{time: time.Hour, memory: 8 << 20}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, err := CompileFilter(c.program)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.limits = c.limits
+			f.limits.grace, f.limits.interval = time.Millisecond, time.Millisecond
+			_, err = f.Run(map[string]any{"kind": "Pod"})
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.program) {
+				t.Errorf("got error %v", err)
+			}
+		})
+	}
+}
+
+func TestNumbersSpareFiltersTheCopy(t *testing.T) {
+	object := map[string]any{"a": int64(1), "l": []any{int64(2), []any{int64(3)}, map[string]any{"b": int64(4)}}, "f": 0.5, "m": map[string]any{"c": int64(5)}}
+	Numbers(object)
+	input, changed, err := toJQ(object)
+	if err != nil || changed {
+		t.Fatalf("changed %v, error %v in %v", changed, err, input)
+	}
+	f, err := CompileFilter("[.a, .l[0], .l[1][0], .l[2].b, .m.c] | add")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.Run(object); err != nil || string(got) != "15" {
+		t.Errorf("got %s, error %v", got, err)
+	}
+}
+
+func TestFiltersOfOneSourceShareTheirCode(t *testing.T) {
+	compile := func(program string) *Filter {
+		f, err := CompileFilter(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	a, b, other := compile(".a"), compile(".a"), compile(".b")
+	b.Share(a)
+	other.Share(a)
+	if b.code.Load() != a.code.Load() || other.code.Load() == a.code.Load() {
+		t.Error("code is shared by source")
+	}
+	if got, err := other.Run(map[string]any{"b": "x"}); err != nil || string(got) != `"x"` {
+		t.Errorf("got %s, error %v", got, err)
+	}
+}
+
+func BenchmarkFilter(b *testing.B) {
+	object := map[string]any{"metadata": map[string]any{"name": "a", "generation": int64(3)}, "data": map[string]any{}}
+	for i := range 50 {
+		object["data"].(map[string]any)[strings.Repeat("k", i+1)] = int64(i)
+	}
+	f, err := CompileFilter(`{name: .metadata.name, generation: .metadata.generation, n: (.data | length)}`)
+	if err != nil {
+		b.Fatal(err)
+	}
+	run := func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := f.Run(object); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.Run("as decoded", run)
+	Numbers(object)
+	b.Run("numbers turned", run)
 }
