@@ -6,6 +6,8 @@ type Watch interface {
 	// Snapshot is every matching object, ordered by namespace and name (C-134).
 	// Buffered events that it already shows are dropped (C-153).
 	Snapshot() []Item
+	// Peek is Snapshot for people who look on: it drops nothing.
+	Peek() []Item
 	// Unlock lets events flow, buffered ones first (C-153).
 	Unlock()
 	// Stop ends the monitor; no handler is called after it returned.

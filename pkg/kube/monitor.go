@@ -206,6 +206,17 @@ func (m *monitor) snapshot() []hook.Item {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.buffer = nil
+	return m.items()
+}
+
+func (m *monitor) peek() []hook.Item {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.items()
+}
+
+// items lists what is cached; m.mu is held.
+func (m *monitor) items() []hook.Item {
 	type row struct {
 		id   id
 		text string

@@ -78,6 +78,9 @@ type bindingWatch struct {
 // Snapshot implements hook.Watch.
 func (b *bindingWatch) Snapshot() []hook.Item { return b.monitor.snapshot() }
 
+// Peek implements hook.Watch.
+func (b *bindingWatch) Peek() []hook.Item { return b.monitor.peek() }
+
 // Unlock implements hook.Watch.
 func (b *bindingWatch) Unlock() { b.monitor.unlock() }
 

@@ -149,6 +149,8 @@ func (f *fakeWatch) lock() {
 	f.locked = true
 }
 
+func (f *fakeWatch) Peek() []hook.Item { return f.Snapshot() }
+
 func (f *fakeWatch) Snapshot() []hook.Item {
 	f.mu.Lock()
 	defer f.mu.Unlock()
