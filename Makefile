@@ -35,6 +35,10 @@ ONCE ?=
 # Long runs: how long, how many.
 DURATION ?= 10m
 N ?= 200
+# Fuzzing: how long each target in place of a share of DURATION, which targets, and a file that collects results over runs.
+FUZZTIME ?=
+FUZZ ?=
+FUZZLOG ?=
 
 ##@ Try it
 
@@ -63,8 +67,13 @@ bench: need build ## Measure speed and memory with 10, 50 and 200 modules, besid
 	$(GO) run ./cmd/bench $(ARGS)
 
 .PHONY: soak
-soak: need build ## Run the long tests: kills, races, scale (DURATION=10m N=200)
+soak: need build ## Run the long tests: kills, races, scale, then fuzz (DURATION=10m N=200)
 	DURATION=$(DURATION) N=$(N) $(GO) test $(RACE) -tags soak -run Soak -v -p 1 -timeout 24h ./...
+	@$(MAKE) fuzz
+
+.PHONY: fuzz
+fuzz: need ## Fuzz each parser for an equal share of DURATION (FUZZTIME=each FUZZ=regexp)
+	@GO='$(GO)' DURATION=$(DURATION) FUZZTIME=$(FUZZTIME) FUZZ='$(FUZZ)' FUZZLOG='$(FUZZLOG)' testdata/fuzz.sh
 
 .PHONY: lint
 lint: $(GOLANGCI) ## Run the linters (.golangci.yml)
