@@ -13,7 +13,7 @@ import (
 //
 // Built-in kinds come from the server's discovery documents. An aggregated API is asked itself, since the documents lag behind
 // the moment it becomes available; if it doesn't answer, its kinds are unknown, which is no error of this hook.
-func ask(ctx context.Context, client discovery.DiscoveryInterfaceWithContext, services []item[apiService]) (answers, error) {
+func ask(ctx context.Context, client discovery.DiscoveryInterfaceWithContext, services []apiService) (answers, error) {
 	info, err := client.ServerVersionWithContext(ctx)
 	if err != nil {
 		return answers{}, fmt.Errorf("ask the API server for its version: %w", err)
@@ -24,10 +24,10 @@ func ask(ctx context.Context, client discovery.DiscoveryInterfaceWithContext, se
 	}
 	kinds := map[string][]string{}
 	for _, s := range services {
-		gv := s.FilterResult.groupVersion()
+		gv := s.groupVersion()
 		list, known := documents[gv]
-		if s.FilterResult.Aggregated {
-			list, known = aggregated(ctx, client, s.FilterResult)
+		if s.Aggregated {
+			list, known = aggregated(ctx, client, s)
 		}
 		if known {
 			kinds[gv] = kindsOf(list)

@@ -3,18 +3,15 @@ package main
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// snapshots are what the bindings of config.yaml saw.
+// snapshots are what the bindings saw.
 type snapshots struct {
-	APIServices []item[apiService] `json:"api-services"`
-	CRDs        []item[crd]        `json:"crds"`
-	Nodes       []item[node]       `json:"nodes"`
-}
-
-type item[T any] struct {
-	FilterResult T `json:"filterResult"`
+	APIServices []apiService
+	CRDs        []crd
+	Nodes       []node
 }
 
 // apiService is an API version that is built in or, when aggregated, served by another API server.
@@ -47,36 +44,19 @@ type answers struct {
 	Kinds map[string][]string
 }
 
-// facts are the values this hook owns under global.discovery.
-type facts struct {
-	APIVersions []string
-	Kubernetes  kubernetes
-}
-
 type kubernetes struct {
 	Version      string `json:"version"`
 	Distribution string `json:"distribution"`
-}
-
-// decide makes the facts; before is the last apiVersions.
-func decide(s *snapshots, a answers, before []string) facts {
-	return facts{
-		APIVersions: apiVersions(s, a.Kinds, before),
-		Kubernetes: kubernetes{
-			Version:      version(a.GitVersion),
-			Distribution: distribution(a.GitVersion, s.Nodes),
-		},
-	}
 }
 
 // apiVersions lists "group/version" and "group/version/Kind" of all that is served, sorted.
 //
 // Custom resources are taken from their CRDs and not from the server's discovery document, which follows a CRD with a delay
 // that no event ends. An aggregated API that does not answer keeps the kinds it had: its outage is no change of the cluster.
-func apiVersions(s *snapshots, kinds map[string][]string, before []string) []string {
+func apiVersions(s snapshots, kinds map[string][]string, before []string) []string {
 	list := []string{}
 	for _, service := range s.APIServices {
-		gv := service.FilterResult.groupVersion()
+		gv := service.groupVersion()
 		list = append(list, gv)
 		if known, ok := kinds[gv]; ok {
 			for _, kind := range known {
@@ -90,13 +70,13 @@ func apiVersions(s *snapshots, kinds map[string][]string, before []string) []str
 			}
 		}
 	}
-	for _, item := range s.CRDs {
-		if !item.FilterResult.Established {
+	for _, c := range s.CRDs {
+		if !c.Established {
 			continue
 		}
-		for _, v := range item.FilterResult.Versions {
-			gv := join(item.FilterResult.Group, v)
-			list = append(list, gv, gv+"/"+item.FilterResult.Kind)
+		for _, v := range c.Versions {
+			gv := join(c.Group, v)
+			list = append(list, gv, gv+"/"+c.Kind)
 		}
 	}
 	slices.Sort(list)
@@ -124,12 +104,11 @@ func version(gitVersion string) string {
 // mark tells a distribution by a piece of text: of a version, or a label of nodes.
 type mark struct{ text, distribution string }
 
-// distribution names who built the cluster; "kubernetes" is upstream, or one that leaves no marks.
-func distribution(gitVersion string, nodes []item[node]) string {
-	versionMarks := []mark{
+var (
+	versionMarks = []mark{
 		{"-eks-", "eks"}, {"-gke.", "gke"}, {"+k3s", "k3s"}, {"+rke2", "rke2"}, {"+k0s", "k0s"},
 	}
-	nodeMarks := []mark{
+	nodeMarks = []mark{
 		{"kubernetes.azure.com/cluster", "aks"},
 		{"cloud.google.com/gke-nodepool", "gke"},
 		{"eks.amazonaws.com/nodegroup", "eks"},
@@ -138,6 +117,19 @@ func distribution(gitVersion string, nodes []item[node]) string {
 		{"minikube.k8s.io/name", "minikube"},
 		{"microk8s.io/cluster", "microk8s"},
 	}
+)
+
+// labels are the texts of marks as a list in jq.
+func labels(marks []mark) string {
+	var quoted []string
+	for _, m := range marks {
+		quoted = append(quoted, strconv.Quote(m.text))
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// distribution names who built the cluster; "kubernetes" is upstream, or one that leaves no marks.
+func distribution(gitVersion string, nodes []node) string {
 	if imitated(nodes) {
 		return "kwok"
 	}
@@ -147,7 +139,7 @@ func distribution(gitVersion string, nodes []item[node]) string {
 		}
 	}
 	for _, m := range nodeMarks {
-		if slices.ContainsFunc(nodes, func(n item[node]) bool { return slices.Contains(n.FilterResult.Marks, m.text) }) {
+		if slices.ContainsFunc(nodes, func(n node) bool { return slices.Contains(n.Marks, m.text) }) {
 			return m.distribution
 		}
 	}
@@ -155,6 +147,6 @@ func distribution(gitVersion string, nodes []item[node]) string {
 }
 
 // imitated is true when there are nodes and kwok plays all of them, whatever cloud their labels name.
-func imitated(nodes []item[node]) bool {
-	return len(nodes) > 0 && !slices.ContainsFunc(nodes, func(n item[node]) bool { return !n.FilterResult.Imitated })
+func imitated(nodes []node) bool {
+	return len(nodes) > 0 && !slices.ContainsFunc(nodes, func(n node) bool { return !n.Imitated })
 }

@@ -22,10 +22,10 @@ func TestVersion(t *testing.T) {
 
 func TestDistribution(t *testing.T) {
 	t.Parallel()
-	marked := func(marks ...string) []item[node] { return []item[node]{{}, {node{Marks: marks}}} }
+	marked := func(marks ...string) []node { return []node{{}, {Marks: marks}} }
 	tests := map[string]struct {
 		gitVersion string
-		nodes      []item[node]
+		nodes      []node
 		want       string
 	}{
 		"upstream":                                {"v1.36.3", marked(), "kubernetes"},
@@ -35,8 +35,8 @@ func TestDistribution(t *testing.T) {
 		"by version of rke2":                      {"v1.33.1+rke2r1", nil, "rke2"},
 		"by label of one node":                    {"v1.33.1", marked("kubernetes.azure.com/cluster"), "aks"},
 		"a version tells more than a label":       {"v1.33.1+k3s1", marked("minikube.k8s.io/name"), "k3s"},
-		"imitated nodes are kwok on any cloud":    {"v1.29.4-eks-036c24b", []item[node]{{node{Imitated: true, Marks: []string{"x"}}}}, "kwok"},
-		"one imitated node of two decides naught": {"v1.33.1", []item[node]{{node{Imitated: true}}, {}}, "kubernetes"},
+		"imitated nodes are kwok on any cloud":    {"v1.29.4-eks-036c24b", []node{{Imitated: true, Marks: []string{"x"}}}, "kwok"},
+		"one imitated node of two decides naught": {"v1.33.1", []node{{Imitated: true}, {}}, "kubernetes"},
 		"no nodes":                                {"v1.33.1", nil, "kubernetes"},
 	}
 	for name, test := range tests {
@@ -98,13 +98,7 @@ func TestAPIVersions(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &snapshots{}
-			for _, service := range test.services {
-				s.APIServices = append(s.APIServices, item[apiService]{service})
-			}
-			for _, c := range test.crds {
-				s.CRDs = append(s.CRDs, item[crd]{c})
-			}
+			s := snapshots{APIServices: test.services, CRDs: test.crds}
 			if diff := cmp.Diff(test.want, apiVersions(s, test.kinds, test.before)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +18,9 @@ import (
 	apiversion "k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/sdk"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -94,9 +98,13 @@ func hookEnv(t *testing.T, server, contexts, values string) map[string]string {
 	return env
 }
 
+func execute(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer) error {
+	return sdk.Execute(ctx, discoverAPI(), args, getenv, stdout)
+}
+
 func TestRunStatesTheFacts(t *testing.T) {
 	env := hookEnv(t, apiServer(t), contexts, valuesBefore)
-	if err := run(t.Context(), nil, func(k string) string { return env[k] }, nil); err != nil {
+	if err := execute(t.Context(), nil, func(k string) string { return env[k] }, nil); err != nil {
 		t.Fatal(err)
 	}
 	patch, err := os.ReadFile(env["VALUES_JSON_PATCH_PATH"])
@@ -111,13 +119,22 @@ func TestRunStatesTheFacts(t *testing.T) {
 	}
 }
 
+// TestConfigIsPrintedWithoutEnvironment: C-020, C-021.
 func TestConfigIsPrintedWithoutEnvironment(t *testing.T) {
 	var out bytes.Buffer
-	if err := run(t.Context(), []string{"--config"}, func(string) string { return "" }, &out); err != nil {
+	if err := execute(t.Context(), []string{"--config"}, func(string) string { return "" }, &out); err != nil {
 		t.Fatal(err)
 	}
-	if out.String() != config {
-		t.Errorf("--config printed %q", out.String())
+	spec, err := hook.ParseConfig(out.Bytes(), hook.Global)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, b := range spec.Kubernetes {
+		names = append(names, b.Name)
+	}
+	if diff := cmp.Diff([]string{"api-servers", "api-services", "crds", "nodes"}, names); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
@@ -136,7 +153,7 @@ func TestARunThatCannotKnowFails(t *testing.T) {
 			if name == "no variable set" {
 				env["BINDING_CONTEXT_PATH"] = ""
 			}
-			err := run(t.Context(), nil, func(k string) string { return env[k] }, nil)
+			err := execute(t.Context(), nil, func(k string) string { return env[k] }, nil)
 			if err == nil || !strings.Contains(err.Error(), test.wants) {
 				t.Errorf("error is %v, want one with %q", err, test.wants)
 			}
@@ -151,26 +168,7 @@ func TestARunEndsWithItsContext(t *testing.T) {
 	env := hookEnv(t, apiServer(t), contexts, valuesBefore)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := run(ctx, nil, func(k string) string { return env[k] }, nil); err == nil {
+	if err := execute(ctx, nil, func(k string) string { return env[k] }, nil); err == nil {
 		t.Error("a run with an ended context succeeded")
 	}
-}
-
-// FuzzContexts: whatever JSON the file holds, it gives snapshots that can be decided upon, or an error.
-func FuzzContexts(f *testing.F) {
-	f.Add([]byte(contexts))
-	f.Add([]byte(`[{"snapshots":{"nodes":[{}]}}]`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var list []bindingContext
-		if json.Unmarshal(text, &list) != nil {
-			return
-		}
-		s, err := lastSnapshots(list)
-		if (s == nil) == (err == nil) {
-			t.Fatalf("snapshots %v with error %v", s, err)
-		}
-		if s != nil {
-			decide(s, answers{}, nil)
-		}
-	})
 }
