@@ -18,7 +18,7 @@ func layers() map[string]int {
 		{"kube", "helm", "exec", "cron", "config", "report", "metrics", "web", "sdk"},
 		{"store", "hookrun"},
 		{"converge", "hooksonly"},
-		{"operator", "testkit"},
+		{"operator", "testkit", "hooklint", "hooktest"},
 	} {
 		for _, n := range names {
 			out[n] = layer

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -15,7 +16,11 @@ import (
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
+		code := 1
+		if coded := (interface{ ExitCode() int })(nil); errors.As(err, &coded) {
+			code = coded.ExitCode()
+		}
+		os.Exit(code)
 	}
 }
 
@@ -33,7 +38,7 @@ func run(args []string) error {
 	root.RunE = start.RunE
 	root.Args = cobra.NoArgs
 	root.Flags().AddFlagSet(start.Flags())
-	root.AddCommand(start, moduleCommand(), globalCommand(), queueCommand(), versionCommand())
+	root.AddCommand(start, moduleCommand(), globalCommand(), queueCommand(), hookCommand(), versionCommand())
 	root.SetArgs(args)
 	return root.ExecuteContext(ctx)
 }
