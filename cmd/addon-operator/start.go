@@ -30,6 +30,7 @@ func startCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	b := binder{flags: cmd.Flags(), env: map[string][]string{}}
+	b.text(&cfg.HooksDir, "hooks-dir", "run the hooks of this directory, and no modules", "SHELL_OPERATOR_HOOKS_DIR")
 	b.text(&cfg.ModulesDir, "modules-dir", "directories with modules, separated by ':'", "ADDON_OPERATOR_MODULES_DIR", "MODULES_DIR")
 	b.text(&cfg.GlobalHooksDir, "global-hooks-dir", "directory with global hooks", "ADDON_OPERATOR_GLOBAL_HOOKS_DIR", "GLOBAL_HOOKS_DIR")
 	b.number(&cfg.UnnumberedWeight, "unnumbered-modules-order", "weight of modules without a numeric prefix", "ADDON_OPERATOR_UNNUMBERED_MODULES_ORDER", "UNNUMBERED_MODULES_ORDER")
@@ -65,8 +66,14 @@ func startCommand() *cobra.Command {
 		cmd.Flags().String(unused, "", "accepted for compatibility; there is no client-side throttling")
 		_ = cmd.Flags().MarkHidden(unused)
 	}
+	b.alias("listen-address", "prometheus-listen-address")
+	b.alias("listen-port", "prometheus-listen-port")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		given := b.given()
 		if err := b.environment(); err != nil {
+			return err
+		}
+		if err := b.hooksOnly(&cfg, given); err != nil {
 			return err
 		}
 		if order == "requires" {
@@ -134,11 +141,55 @@ func (b binder) environment() error {
 		}
 		for _, v := range vars {
 			if text, ok := os.LookupEnv(v); ok && text != "" {
-				if err := b.flags.Lookup(name).Value.Set(text); err != nil {
+				if err := b.flags.Set(name, text); err != nil {
 					return fmt.Errorf("environment variable %s=%q: %w", v, text, err)
 				}
 				break
 			}
+		}
+	}
+	return nil
+}
+
+// alias is a second name of a flag.
+func (b binder) alias(name, of string) {
+	f := *b.flags.Lookup(of)
+	f.Name, f.Usage = name, "the same as --"+of
+	b.flags.AddFlag(&f)
+}
+
+// given are the flags of the command line.
+func (b binder) given() map[string]bool {
+	out := map[string]bool{}
+	b.flags.Visit(func(f *pflag.Flag) { out[f.Name] = true })
+	return out
+}
+
+// hooksOnly gives the flags that were not set the defaults of hooks-only mode, if
+// a folder of hooks is set. It excludes modules: on the command line both are an
+// error, and what is given there wins over variables, such as those of the image.
+func (b binder) hooksOnly(cfg *operator.Config, given map[string]bool) error {
+	if cfg.HooksDir == "" {
+		return nil
+	}
+	for _, other := range []string{"modules-dir", "global-hooks-dir"} {
+		switch {
+		case given["hooks-dir"] && given[other]:
+			return fmt.Errorf("--hooks-dir runs hooks without modules, but --%s is given too: leave one of them out", other)
+		case given[other]:
+			cfg.HooksDir = ""
+			return nil
+		}
+	}
+	c := operator.HooksOnly(cfg.HooksDir)
+	_, port, _ := net.SplitHostPort(c.ListenAddress)
+	for name, value := range map[string]string{"prometheus-listen-port": port, "prometheus-metrics-prefix": c.MetricsPrefix,
+		"tmp-dir": c.TempDir, "debug-unix-socket": c.DebugSocket} {
+		if b.flags.Changed(name) || name == "prometheus-listen-port" && b.flags.Changed("listen-port") {
+			continue
+		}
+		if err := b.flags.Lookup(name).Value.Set(value); err != nil {
+			return err
 		}
 	}
 	return nil

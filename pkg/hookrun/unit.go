@@ -198,6 +198,23 @@ func (b *boundHook) waitForRate(ctx context.Context, head *task) bool {
 	return ctx.Err() == nil
 }
 
+// Snapshots is what the bindings of the unit's hooks hold, by hook and binding.
+func (u *Unit) Snapshots() map[string]map[string][]hook.Item {
+	u.mu.Lock()
+	hooks := u.hooks
+	u.mu.Unlock()
+	out := map[string]map[string][]hook.Item{}
+	for _, h := range hooks {
+		out[h.Name] = map[string][]hook.Item{}
+		for _, k := range h.Spec.Kubernetes {
+			if m := h.monitor(k.Name); m != nil {
+				out[h.Name][k.Name] = m.watch.Peek()
+			}
+		}
+	}
+	return out
+}
+
 // by returns the unit's hooks that declare a binding, by order and name (C-081).
 func (u *Unit) by(binding hook.Binding) []*boundHook {
 	u.mu.Lock()

@@ -1,6 +1,8 @@
 package operator
 
 import (
+	"time"
+
 	"github.com/addon-operator/addon-operator/pkg/converge"
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/hookrun"
@@ -52,3 +54,5 @@ func (m meter) HookRun(r hookrun.Run) {
 func (m meter) ModuleRun(r converge.ModuleRun) {
 	m.self.ModuleRun(r.Module, r.Activation, r.Took, r.Helm, r.Action != "", r.Failed)
 }
+
+func (m meter) BindingsStarted(hook.ID, time.Duration, error) {}

@@ -22,6 +22,9 @@ type Config struct {
 	Namespace string
 	// ConfigMap is the user's ConfigMap; default "addon-operator".
 	ConfigMap string
+	// HooksDir, if set, is a folder of hooks to run without modules (hooks-only mode);
+	// what concerns modules does not count then.
+	HooksDir string
 	// ModulesDir is a list of directories separated by ':'; default "modules" (C-280).
 	ModulesDir string
 	// GlobalHooksDir holds global hooks and their schema; default "global-hooks" (C-007).
@@ -78,11 +81,24 @@ func Defaults() Config {
 	}
 }
 
+// HooksOnly is the Config of a start with a folder of hooks and without further
+// flags (section 11.4 of the contract).
+func HooksOnly(dir string) Config {
+	c := Defaults()
+	c.HooksDir, c.ListenAddress, c.MetricsPrefix = dir, "0.0.0.0:9115", "shell_operator_"
+	c.TempDir = filepath.Join(filepath.Dir(c.TempDir), "shell-operator")
+	c.DebugSocket = "/var/run/shell-operator/debug.socket"
+	return c
+}
+
 // validate reports everything that is wrong at once.
 func (c *Config) validate() error {
 	var errs []error
-	if c.Namespace == "" {
+	if c.Namespace == "" && c.HooksDir == "" {
 		errs = append(errs, errors.New("no namespace: set --namespace or ADDON_OPERATOR_NAMESPACE to the namespace the operator runs in"))
+	}
+	if c.HooksDir != "" && !isDir(c.HooksDir) {
+		errs = append(errs, fmt.Errorf("hooks directory %s does not exist: name another with --hooks-dir or SHELL_OPERATOR_HOOKS_DIR", c.HooksDir))
 	}
 	if _, err := parseLabels(c.CRDLabels); err != nil {
 		errs = append(errs, fmt.Errorf("--crd-extra-labels: %w", err))

@@ -45,6 +45,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.validate(); err != nil {
 		return err
 	}
+	if cfg.HooksDir != "" {
+		return runHooks(ctx, cfg)
+	}
 	hooksDir, err := cfg.hooksDir()
 	if err != nil {
 		return err
@@ -121,12 +124,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 		return nil, err
 	}
 
-	env := os.Environ()
-	if kubeconfig != "" {
-		env = append(env, "KUBECONFIG="+kubeconfig)
-	}
-	if w.exec, err = exec.New(exec.Config{TempDir: cfg.TempDir, Timeout: cfg.HookTimeout, KeepTempFiles: cfg.KeepTempFiles,
-		Env: env, ProxyJSONLogs: cfg.ProxyJSONLogs, Logger: cfg.Logger}); err != nil {
+	if w.exec, err = newRunner(cfg, kubeconfig); err != nil {
 		return nil, err
 	}
 	w.cron = cron.New(cron.Config{Logger: cfg.Logger})
@@ -157,6 +155,16 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	return w, nil
 }
 
+// newRunner makes what runs the executables of hooks.
+func newRunner(cfg Config, kubeconfig string) (*exec.Runner, error) {
+	env := os.Environ()
+	if kubeconfig != "" {
+		env = append(env, "KUBECONFIG="+kubeconfig)
+	}
+	return exec.New(exec.Config{TempDir: cfg.TempDir, Timeout: cfg.HookTimeout, KeepTempFiles: cfg.KeepTempFiles,
+		Env: env, ProxyJSONLogs: cfg.ProxyJSONLogs, Logger: cfg.Logger})
+}
+
 // run starts every part and returns when all have ended.
 func (w *wiring) run(ctx context.Context) error {
 	public, err := web.ListenTCP(ctx, w.cfg.ListenAddress)
@@ -181,7 +189,7 @@ func (w *wiring) run(ctx context.Context) error {
 		return ended(ctx, patiently(ctx, w.cfg.Logger, "remove Module resources of modules that are gone", func() error { return w.keepModules(ctx) }))
 	})
 	group.Go(func() error {
-		return web.Serve(edges, public, web.Public(w.inspect,
+		return web.Serve(edges, public, web.Public(w.inspect.Progress,
 			promhttp.HandlerFor(w.metrics, promhttp.HandlerOpts{}), promhttp.HandlerFor(w.hookRegs, promhttp.HandlerOpts{})))
 	})
 	group.Go(func() error { return web.Serve(edges, socket, web.Debug(w.inspect)) })

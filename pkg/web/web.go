@@ -32,7 +32,6 @@ var ErrNotFound = errors.New("not found")
 // Inspector answers questions about the inside of the process. Answers are JSON
 // values or, for Render, text. An unknown name is ErrNotFound.
 type Inspector interface {
-	Progress() Progress
 	// Global answers list, values, config or patches of the global section.
 	Global(what string) (any, error)
 	// Modules lists the modules with their state.
@@ -46,20 +45,20 @@ type Inspector interface {
 }
 
 // Public is the handler of the HTTP port (C-490 … C-493).
-func Public(in Inspector, metrics, hookMetrics http.Handler) http.Handler {
+func Public(progress func() Progress, metrics, hookMetrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)
 	mux.Handle("GET /metrics/hooks", hookMetrics)
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if in.Progress().Done {
+		if progress().Done {
 			fmt.Fprintln(w, "Startup converge done.")
 			return
 		}
 		w.WriteHeader(http.StatusInternalServerError)
 		fmt.Fprintln(w, "Startup converge in progress")
 	})
-	mux.HandleFunc("GET /status/converge", func(w http.ResponseWriter, r *http.Request) { converge(w, r, in.Progress()) })
+	mux.HandleFunc("GET /status/converge", func(w http.ResponseWriter, r *http.Request) { converge(w, r, progress()) })
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
@@ -126,15 +125,51 @@ func Debug(in Inspector) http.Handler {
 		v, err := in.Global(what)
 		answer(w, ext, v, err)
 	})
+	queues(mux, in.Queues)
+	return mux
+}
+
+// HookInspector answers questions about a process that runs hooks only.
+type HookInspector interface {
+	// Hooks lists the hooks with their state.
+	Hooks() any
+	// Snapshots shows what the kubernetes bindings of a hook hold; an unknown name is ErrNotFound.
+	Snapshots(hook string) (any, error)
+	// Queues is the number of tasks by lane.
+	Queues() any
+}
+
+// DebugHooks is the handler of the unix socket where there are hooks only (C-480).
+func DebugHooks(in HookInspector) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /hook/", func(w http.ResponseWriter, r *http.Request) {
+		// Names of hooks have slashes: /hook/010-pods/watch.sh/snapshots.yaml
+		path, ext := split(strings.TrimPrefix(r.URL.Path, "/hook/"))
+		if path == "list" {
+			answer(w, ext, in.Hooks(), nil)
+			return
+		}
+		name, ok := strings.CutSuffix(path, "/snapshots")
+		if !ok {
+			fail(w, fmt.Errorf("%s: %w", r.URL.Path, ErrNotFound))
+			return
+		}
+		v, err := in.Snapshots(name)
+		answer(w, ext, v, err)
+	})
+	queues(mux, in.Queues)
+	return mux
+}
+
+func queues(mux *http.ServeMux, list func() any) {
 	mux.HandleFunc("GET /queue/{file}", func(w http.ResponseWriter, r *http.Request) {
 		name, ext := split(r.PathValue("file"))
 		if name != "main" && name != "list" {
 			fail(w, fmt.Errorf("%s: %w", r.URL.Path, ErrNotFound))
 			return
 		}
-		answer(w, ext, in.Queues(), nil)
+		answer(w, ext, list(), nil)
 	})
-	return mux
 }
 
 func split(file string) (name, ext string) {

@@ -50,11 +50,11 @@ func (i *inspector) Render(_ context.Context, name string) (string, error) {
 	return "kind: ConfigMap\n", nil
 }
 
-func public(in web.Inspector) http.Handler {
+func public(in *inspector) http.Handler {
 	text := func(s string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, s) })
 	}
-	return web.Public(in, text("self"), text("hooks"))
+	return web.Public(in.Progress, text("self"), text("hooks"))
 }
 
 func get(h http.Handler, path string) (int, string) {

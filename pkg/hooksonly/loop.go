@@ -1,0 +1,175 @@
+package hooksonly
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/hookrun"
+)
+
+// Config is what a Loop works with.
+type Config struct {
+	// Dir is the folder of hooks.
+	Dir string
+	// Patience is how long one hook's attempt at its start holds up the next hook's; default 15 s.
+	Patience time.Duration
+	// ShutdownGrace is how long running hooks may go on at shutdown; default 20 s.
+	ShutdownGrace time.Duration
+	Ports         Ports
+	Logger        *slog.Logger
+}
+
+// Ports are the effects that a Loop is given. Webhooks may be nil.
+type Ports struct {
+	Executables hookrun.Executables
+	Watcher     hookrun.Watcher
+	Scheduler   hookrun.Scheduler
+	Webhooks    hookrun.Webhooks
+	Objects     Objects
+	Meter       Meter
+}
+
+// Objects performs object operations of hooks, in order; all are attempted and the errors joined (C-206).
+type Objects interface {
+	Execute(ctx context.Context, ops []hook.Operation) error
+}
+
+// Meter counts and measures.
+type Meter interface {
+	// Samples publishes metrics of a hook (C-220); an error names a sample that cannot be.
+	Samples(id hook.ID, samples []hook.Sample) error
+	HookRun(r hookrun.Run)
+	// BindingsStarted is told of each attempt to start a hook's monitors (C-506).
+	BindingsStarted(id hook.ID, took time.Duration, err error)
+}
+
+// Loop runs the hooks. Make it with New; Run blocks until it has ended.
+type Loop struct {
+	cfg      Config
+	log      *slog.Logger
+	hooks    *hookrun.Engine
+	webhooks *gathering
+	starts   sync.WaitGroup
+	ready    atomic.Bool
+
+	mu    sync.Mutex // guards the rest
+	state map[string]*Status
+	units []*hookrun.Unit
+}
+
+// New makes a Loop that has done nothing yet.
+func New(cfg Config) *Loop {
+	if cfg.Patience <= 0 {
+		cfg.Patience = 15 * time.Second
+	}
+	if cfg.ShutdownGrace <= 0 {
+		cfg.ShutdownGrace = 20 * time.Second
+	}
+	l := &Loop{cfg: cfg, log: cfg.Logger, state: map[string]*Status{}}
+	engine := hookrun.Config{
+		Executables: cfg.Ports.Executables, Watcher: cfg.Ports.Watcher, Scheduler: cfg.Ports.Scheduler,
+		Host: host{l}, Ticks: func() bool { return true }, Logger: cfg.Logger,
+	}
+	if cfg.Ports.Webhooks != nil {
+		l.webhooks = &gathering{to: cfg.Ports.Webhooks}
+		engine.Webhooks = l.webhooks
+	}
+	l.hooks = hookrun.New(engine)
+	return l
+}
+
+// Run runs the hooks until ctx ends; running ones then get the grace period.
+func (l *Loop) Run(ctx context.Context) error {
+	work, kill := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer kill(nil)
+	l.hooks.Begin(ctx, work)
+	conductor{l, work}.run(ctx)
+	<-ctx.Done()
+
+	ended := make(chan struct{})
+	go func() {
+		l.starts.Wait()
+		l.hooks.Wait()
+		close(ended)
+	}()
+	grace := time.NewTimer(l.cfg.ShutdownGrace)
+	defer grace.Stop()
+	select {
+	case <-ended:
+	case <-grace.C:
+		l.log.Warn("shutdown grace is over: hooks that still run are killed", "grace", l.cfg.ShutdownGrace)
+		kill(hookrun.ErrShutdown)
+		<-ended
+	}
+	l.mu.Lock()
+	units := l.units
+	l.mu.Unlock()
+	for _, u := range units {
+		l.hooks.Stop(u)
+	}
+	return nil
+}
+
+// Ready says whether the start of every hook has been attempted.
+func (l *Loop) Ready() bool { return l.ready.Load() }
+
+// Queues is the number of waiting tasks by lane.
+func (l *Loop) Queues() map[string]int { return l.hooks.Queues() }
+
+// Snapshots is what the kubernetes bindings of a hook hold now, by binding. It
+// reports false for a hook that is not known.
+func (l *Loop) Snapshots(name string) (map[string][]hook.Item, bool) {
+	l.mu.Lock()
+	units := l.units
+	l.mu.Unlock()
+	for _, u := range units {
+		if s, ok := u.Snapshots()[name]; ok {
+			return s, true
+		}
+	}
+	return nil, false
+}
+
+// host is what runs of hooks get from a Loop and do to it: there are no values.
+type host struct{ *Loop }
+
+func (h host) Loaded(hook.Owner, []string) error         { return nil }
+func (h host) Values(hook.Owner) (values, config []byte) { return nil, nil }
+func (h host) Settled(hook.ID) (bool, error)             { return false, nil }
+func (h host) Changed(hook.Owner)                        {}
+
+func (h host) Ran(r hookrun.Run) {
+	h.cfg.Ports.Meter.HookRun(r)
+	h.note(r.ID.Name, func(s *Status) {
+		s.Runs++
+		s.LastRun = time.Now()
+		s.LastError = ""
+		if r.Err != nil {
+			s.Failures++
+			s.LastError = r.Err.Error()
+		}
+	})
+}
+
+// Apply performs object operations, then metric samples (C-109).
+func (h host) Apply(ctx context.Context, k hook.Hook, out hook.Output) (hookrun.Effect, error) {
+	for _, patch := range []string{"values", "config values"} {
+		if patch == "values" && len(out.Values) > 0 || patch != "values" && len(out.Config) > 0 {
+			return hookrun.Effect{}, &hook.RunError{Hook: k.ID, Cause: fmt.Sprintf("a patch of %s: there are none without modules", patch), Usage: out.Usage}
+		}
+	}
+	if len(out.Operations) > 0 {
+		if err := h.cfg.Ports.Objects.Execute(ctx, out.Operations); err != nil {
+			return hookrun.Effect{}, &hook.RunError{Hook: k.ID, Cause: "object operations: " + err.Error(), Usage: out.Usage}
+		}
+	}
+	if err := h.cfg.Ports.Meter.Samples(k.ID, out.Samples); err != nil { // such a sample is lost, and no more (C-223)
+		h.log.Warn("metric of hook is lost", "hook", k.Name, "error", err)
+	}
+	return hookrun.Effect{}, nil
+}

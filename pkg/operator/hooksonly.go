@@ -1,0 +1,131 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/addon-operator/addon-operator/pkg/cron"
+	"github.com/addon-operator/addon-operator/pkg/exec"
+	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/hooksonly"
+	"github.com/addon-operator/addon-operator/pkg/kube"
+	"github.com/addon-operator/addon-operator/pkg/metrics"
+	"github.com/addon-operator/addon-operator/pkg/web"
+)
+
+// hooksWiring is the assembled operator of hooks-only mode.
+type hooksWiring struct {
+	cfg      Config
+	clients  *kube.Clients
+	exec     *exec.Runner
+	cron     *cron.Cron
+	loop     *hooksonly.Loop
+	metrics  *prometheus.Registry
+	hookRegs *prometheus.Registry
+}
+
+// runHooks is Run for a folder of hooks.
+func runHooks(ctx context.Context, cfg Config) error {
+	rest, kubeconfig, err := clientConfig(cfg)
+	if err != nil {
+		return err
+	}
+	cfg.HooksDir = absolute(cfg.HooksDir)
+	cfg.Logger.Info("addon-operator starts with hooks only", "hooksDir", cfg.HooksDir, "apiServer", rest.Host)
+	clients, err := kube.NewClients(rest)
+	if err != nil {
+		return err
+	}
+	w := &hooksWiring{cfg: cfg, clients: clients, metrics: prometheus.NewRegistry(), hookRegs: prometheus.NewRegistry(),
+		cron: cron.New(cron.Config{Logger: cfg.Logger})}
+	if w.exec, err = newRunner(cfg, kubeconfig); err != nil {
+		return err
+	}
+	self := metrics.NewSelf(w.metrics, cfg.MetricsPrefix)
+	hookMetrics := metrics.NewHooks()
+	w.hookRegs.MustRegister(hookMetrics)
+	w.loop = hooksonly.New(hooksonly.Config{
+		Dir: cfg.HooksDir, Patience: max(0, cfg.OrderPatience), ShutdownGrace: cfg.ShutdownGrace, Logger: cfg.Logger,
+		Ports: hooksonly.Ports{
+			Executables: w.exec, Watcher: kube.NewWatcher(clients, cfg.Logger), Scheduler: w.cron, Objects: clients,
+			Meter: meter{self, hookMetrics},
+		},
+	})
+	return w.run(ctx)
+}
+
+func (w *hooksWiring) run(ctx context.Context) error {
+	public, err := web.ListenTCP(ctx, w.cfg.ListenAddress)
+	if err != nil {
+		return err
+	}
+	socket, err := web.ListenUnix(ctx, w.cfg.DebugSocket)
+	if err != nil {
+		_ = public.Close()
+		return err
+	}
+	edges, stopEdges := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopEdges()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer stopEdges()
+		return w.loop.Run(ctx)
+	})
+	group.Go(func() error {
+		return web.Serve(edges, public, web.Public(w.Progress,
+			promhttp.HandlerFor(w.metrics, promhttp.HandlerOpts{}), promhttp.HandlerFor(w.hookRegs, promhttp.HandlerOpts{})))
+	})
+	group.Go(func() error { return web.Serve(edges, socket, web.DebugHooks(w)) })
+	group.Go(func() error { return ended(ctx, w.cron.Run(ctx)) })
+	group.Go(func() error { return ended(ctx, w.clients.WatchDiscovery(ctx, func() {}, func(string) {})) })
+	err = group.Wait()
+	return errors.Join(err, w.exec.Close())
+}
+
+// Progress is for the probes: ready is that the start of every hook was attempted.
+func (w *hooksWiring) Progress() web.Progress {
+	return web.Progress{Started: true, Done: w.loop.Ready()}
+}
+
+// Hooks implements web.HookInspector.
+func (w *hooksWiring) Hooks() any {
+	rows := []map[string]any{}
+	for _, h := range w.loop.Hooks() {
+		row := map[string]any{"name": h.Name, "state": string(h.State), "runs": h.Runs, "failures": h.Failures}
+		if h.LastError != "" {
+			row["lastError"] = h.LastError
+		}
+		if !h.LastRun.IsZero() {
+			row["lastRun"] = h.LastRun.UTC().Format(time.RFC3339)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// Snapshots implements web.HookInspector (C-482).
+func (w *hooksWiring) Snapshots(name string) (any, error) {
+	bindings, ok := w.loop.Snapshots(name)
+	if !ok {
+		return nil, fmt.Errorf("hook %q is not known: see `addon-operator hook list`: %w", name, web.ErrNotFound)
+	}
+	out := map[string]any{}
+	for binding, items := range bindings {
+		var shown any
+		if err := json.Unmarshal(hook.MarshalItems(items), &shown); err != nil {
+			return nil, err
+		}
+		out[binding] = map[string]any{"snapshot": shown}
+	}
+	return out, nil
+}
+
+// Queues implements web.HookInspector.
+func (w *hooksWiring) Queues() any { return map[string]any{"active": w.loop.Queues()} }
