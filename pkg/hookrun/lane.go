@@ -46,6 +46,11 @@ type lane struct {
 	tasks   []*task
 	busy    int // of the first tasks: they run now
 	running bool
+	// compacted is how long the lane was after it was compacted last.
+	compacted int
+	// newest are the waiting events that a later one of their object may be merged into;
+	// nil while the lane is short, or when tasks left it.
+	newest map[eventKey]*task
 	changed chan struct{} // closed and renewed when tasks are removed
 }
 
@@ -91,8 +96,10 @@ func (l *lanes) append(t *task) {
 		ln = &lane{name: name, changed: make(chan struct{})}
 		l.byName[name] = ln
 	}
-	ln.tasks = append(ln.tasks, t)
-	ln.compact(t.hook)
+	if !ln.merge(t) {
+		ln.tasks = append(ln.tasks, t)
+		ln.compact(t.hook)
+	}
 	if !ln.running {
 		ln.running = true
 		l.wg.Add(1)
@@ -106,13 +113,70 @@ const (
 	longOfOne = 100
 )
 
+// What bounds memory in a burst: from manyTasks waiting tasks on, events of one object
+// become one; and longBatch is how many contexts a run gets at most.
+const (
+	manyTasks = 1000
+	longBatch = 1000
+)
+
+// eventKey names an object as one binding of a hook sees it.
+type eventKey struct {
+	hook            *boundHook
+	binding, object string
+}
+
+// keyOf is empty for what is not the event of an object that can be merged.
+func keyOf(t *task) (eventKey, bool) {
+	c := t.context
+	return eventKey{t.hook, c.Binding, c.Item.Key}, c.Type == hook.TypeEvent && c.Item.Key != "" && t.hook.Spec.Version != "v0"
+}
+
+// merge takes a task into one that waits, where that loses nothing: a Group right
+// behind the same Group (C-166), and in a very long lane an event of an object whose
+// last event waits. A deletion is never swallowed.
+func (ln *lane) merge(t *task) bool {
+	if n := len(ln.tasks); n > ln.busy && sameGroup(ln.tasks[n-1], t) {
+		return true
+	}
+	key, ok := keyOf(t)
+	if !ok || len(ln.tasks) < manyTasks {
+		return false
+	}
+	if ln.newest == nil {
+		ln.newest = map[eventKey]*task{}
+		for _, w := range ln.tasks[ln.busy:] {
+			if k, ok := keyOf(w); ok {
+				ln.newest[k] = w
+			}
+		}
+	}
+	w := ln.newest[key]
+	if w == nil || w.context.WatchEvent == hook.Deleted {
+		ln.newest[key] = t
+		return false
+	}
+	if t.context.WatchEvent == hook.Deleted {
+		w.context.WatchEvent = hook.Deleted
+	}
+	w.context.Item = t.context.Item
+	return true
+}
+
+// sameGroup says that b, pushed behind a, would be all that is left of both.
+func sameGroup(a, b *task) bool {
+	return a.context.Type == hook.TypeGroup && b.context.Type == hook.TypeGroup && a.sync == nil && b.sync == nil &&
+		a.hook == b.hook && a.context.Group == b.context.Group && a.context.Binding == b.context.Binding
+}
+
 // compact brings the waiting tasks of one hook together when a lane has grown
 // long by them: they follow the first of them, ungrouped ones in their order,
 // then the last of each group (C-169). Synchronizations stay where they are.
 func (ln *lane) compact(h *boundHook) {
-	if len(ln.tasks) <= longLane || h.Spec.Version == "v0" {
+	if len(ln.tasks) <= max(longLane, 2*ln.compacted) || h.Spec.Version == "v0" {
 		return
 	}
+	defer func() { ln.compacted, ln.newest = len(ln.tasks), nil }()
 	movable := func(t *task) bool { return t.hook == h && t.sync == nil }
 	waiting := ln.tasks[ln.busy:]
 	first, count := -1, 0
@@ -162,6 +226,7 @@ func (l *lanes) remove(o hook.Owner) {
 		if len(ln.tasks) == before {
 			continue
 		}
+		ln.newest = nil
 		close(ln.changed)
 		ln.changed = make(chan struct{})
 	}
@@ -248,10 +313,10 @@ func (l *lanes) batch(ln *lane, head *task) []*task {
 		return nil
 	}
 	n := 1
-	for n < len(ln.tasks) && combines(head, ln.tasks[n]) {
+	for n < len(ln.tasks) && n < longBatch && combines(head, ln.tasks[n]) {
 		n++
 	}
-	ln.busy = n
+	ln.busy, ln.newest = n, nil
 	return slices.Clone(ln.tasks[:n])
 }
 
@@ -267,8 +332,11 @@ func combines(a, b *task) bool {
 func (l *lanes) drop(ln *lane, batch []*task) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ln.busy = 0
-	ln.tasks = slices.DeleteFunc(ln.tasks, func(t *task) bool { return slices.Contains(batch, t) })
+	if ln.busy == len(batch) { // nothing was removed meanwhile
+		ln.tasks = slices.Delete(ln.tasks, 0, len(batch))
+	}
+	ln.busy, ln.newest = 0, nil
+	ln.compacted = min(ln.compacted, len(ln.tasks))
 }
 
 // rest says that no task of the lane runs for now.

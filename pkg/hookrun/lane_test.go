@@ -113,3 +113,58 @@ func TestAHookRateIsATokenBucket(t *testing.T) { // C-188
 func advance(d time.Duration) {
 	time.Sleep(d) //nolint:forbidigo // virtual time
 }
+
+// A burst is bounded by the objects it is about, not by its events, and no deletion is swallowed.
+func TestAVeryLongLaneKeepsTheNewestEventOfAnObject(t *testing.T) {
+	h := hookOf("a", "h")
+	push := func(ln *lane, e hook.WatchEvent, object, filter string) {
+		x := &task{unit: NewUnit(h.Owner, ""), hook: h, context: hook.Context{Binding: "b", Type: hook.TypeEvent, WatchEvent: e,
+			Item: hook.Item{Key: object, FilterResult: []byte(filter)}}}
+		if !ln.merge(x) {
+			ln.tasks = append(ln.tasks, x)
+		}
+	}
+	ln := &lane{busy: 1}
+	for i := range 10 * manyTasks {
+		push(ln, hook.Modified, fmt.Sprint(i%manyTasks), fmt.Sprint(i))
+	}
+	if len(ln.tasks) != manyTasks+1 { // the first runs, so that its object waits once more
+		t.Fatal(len(ln.tasks))
+	}
+	if c := ln.tasks[manyTasks].context; c.Item.Key != "0" || string(c.Item.FilterResult) != fmt.Sprint(9*manyTasks) {
+		t.Errorf("got %s %s", c.Item.Key, c.Item.FilterResult)
+	}
+	if c := ln.tasks[0].context; string(c.Item.FilterResult) != "0" {
+		t.Errorf("the running event became %s", c.Item.FilterResult)
+	}
+	for _, e := range []hook.WatchEvent{hook.Deleted, hook.Added, hook.Modified} {
+		push(ln, e, "7", string(e))
+	}
+	var seen []string
+	for _, x := range ln.tasks {
+		if x.context.Item.Key == "7" {
+			seen = append(seen, string(x.context.WatchEvent)+" "+string(x.context.Item.FilterResult))
+		}
+	}
+	if want := []string{"Deleted Deleted", "Added Modified"}; !slices.Equal(seen, want) {
+		t.Errorf("got %q, want %q", seen, want)
+	}
+}
+
+func TestAGroupWaitsOnce(t *testing.T) { // C-166
+	h := hookOf("a", "h")
+	ln := &lane{}
+	for range 5 {
+		x := &task{unit: NewUnit(h.Owner, ""), hook: h, context: hook.Context{Binding: "b", Type: hook.TypeGroup, Group: "g"}}
+		if !ln.merge(x) {
+			ln.tasks = append(ln.tasks, x)
+		}
+	}
+	if len(ln.tasks) != 1 {
+		t.Error(len(ln.tasks))
+	}
+	ln.busy = 1 // it runs: what comes now needs a run of its own
+	if x := ln.tasks[0]; ln.merge(x) {
+		t.Error("an event was merged into a run that began before it")
+	}
+}

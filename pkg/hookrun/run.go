@@ -110,7 +110,7 @@ func (e *Engine) input(h *boundHook, c call) hook.Input {
 	if h.Spec.Version == "v0" {
 		text = func(c []hook.Context, _ map[string][]byte) []byte { return hook.MarshalContextsV0(c) }
 	}
-	return hook.Input{Contexts: text(contexts, snapshots), Values: vals, ConfigValues: config, Labels: labels}
+	return hook.Input{Contexts: text(contexts, snapshots), Values: vals, ConfigValues: config, Labels: labels, Urgent: c.urgent}
 }
 
 // Phase runs an owner's hooks of a lifecycle binding one after another, each

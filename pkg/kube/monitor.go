@@ -110,6 +110,7 @@ func (m *monitor) call(n notice) {
 	case n.appeared && m.handler.Appeared != nil:
 		m.handler.Appeared()
 	case n.event != "" && m.handler.Event != nil:
+		n.item.Key = n.id.String()
 		m.handler.Event(n.event, n.item)
 	}
 }
