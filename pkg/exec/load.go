@@ -133,7 +133,7 @@ func (r *Runner) config(ctx context.Context, h hook.Hook, hooksDir string) (hook
 		return hook.Spec{}, fmt.Errorf("hook %s: --config: not started: %w", h.ID, err)
 	}
 	defer release()
-	dir, err := r.newRun()
+	dir, err := r.newRun(nil)
 	if err != nil {
 		return hook.Spec{}, fmt.Errorf("hook %s: --config: not started: %w", h.ID, err)
 	}
@@ -145,22 +145,26 @@ func (r *Runner) config(ctx context.Context, h hook.Hook, hooksDir string) (hook
 	}
 	var stdout bytes.Buffer
 	var stderr tail
-	ended, err := command{
+	c := command{
 		argv: append(slices.Clip(argv), "--config"), env: env, cwd: cwd, dir: dir, timeout: r.cfg.LoadTimeout, grace: r.cfg.KillGrace,
+		limits: r.cfg.Limits, credential: r.cfg.Credential,
 		stdout: func(from io.Reader) {
 			_, _ = io.Copy(&stdout, io.LimitReader(from, configLimit+1))
 			_, _ = io.Copy(io.Discard, from)
 		},
 		stderr: func(from io.Reader) { readLines(from, lineLimit, stderr.line) },
-	}.run(ctx)
+	}
+	ended, err := c.run(ctx)
 	fail := func(cause string) error {
 		var shown tail
 		readLines(bytes.NewReader(stdout.Bytes()), lineLimit, shown.line)
 		return &hook.RunError{Hook: h.ID, Cause: fmt.Sprintf("--config: %s; it printed %q", cause, shown.String()), Stderr: stderr.String(), Usage: ended.usage}
 	}
 	switch {
+	case err != nil && notStarted(ctx, err):
+		return hook.Spec{}, fmt.Errorf("hook %s: --config: not started: %w", h.ID, err)
 	case err != nil:
-		return hook.Spec{}, fail("cannot be started: " + oneLine(err.Error()))
+		return hook.Spec{}, fail(c.explainStart(err))
 	case ended.stopped != nil:
 		return hook.Spec{}, fmt.Errorf("hook %s: --config: stopped: %w", h.ID, ended.stopped)
 	case ended.cause != "":

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,45 +16,183 @@ import (
 // envRun marks every process of a run, and what it starts, with the run's directory.
 const envRun = "ADDON_OPERATOR_HOOK_RUN"
 
-// killMarked kills every process whose environment names dir or a directory below
-// it as its run. A process handle taken before the look keeps a reused pid safe.
-func killMarked(dir string) {
-	mark := []byte(envRun + "=" + dir)
-	entries, _ := filepath.Glob("/proc/[0-9]*")
-	for _, e := range entries {
-		pid, err := strconv.Atoi(filepath.Base(e))
-		if err != nil || pid == os.Getpid() {
-			continue
+// sweep kills what carries the mark of a run's directory or of one below it.
+type sweep struct {
+	dir        string
+	credential *Credential
+	// after is a process id: when it is set, only processes started later are looked at.
+	after int
+}
+
+// sweepRounds bounds the race with processes that fork faster than they are found.
+const sweepRounds = 100
+
+// run looks until there is nothing left to kill, and waits for what it killed.
+func (s sweep) run() {
+	for range sweepRounds {
+		killed := s.kill()
+		if len(killed) == 0 {
+			return
 		}
-		killIfMarked(pid, mark)
+		for _, fd := range killed {
+			awaitEnd(fd)
+		}
+		for _, fd := range killed {
+			// A child of ours, as orphans are of process 1, has to be reaped by us.
+			_ = unix.Waitid(unix.P_PIDFD, fd, nil, unix.WEXITED|unix.WNOHANG, nil)
+			_ = unix.Close(fd)
+		}
 	}
 }
 
-func killIfMarked(pid int, mark []byte) {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return
-	}
-	defer unix.Close(fd)
-	environ, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	if err != nil {
-		return // ended, or another user's
-	}
-	for variable := range bytes.SplitSeq(environ, []byte{0}) {
-		if rest, ok := bytes.CutPrefix(variable, mark); ok && (len(rest) == 0 || rest[0] == '/') {
-			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+// awaitEnd waits for a killed process, but not long: one in the middle of I/O may take its time.
+func awaitEnd(fd int) {
+	for {
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000)
+		if !errors.Is(err, unix.EINTR) {
 			return
 		}
 	}
 }
 
-// guardScript waits for its input to end, which it does when the operator closes
-// it or dies, and kills the groups of the runs that are still noted. Then the
-// runs' own directories are gone, or their groups are orphans.
+// kill returns a handle of each process that it killed.
+func (s sweep) kill() []int {
+	restore, err := s.credential.borrow()
+	if err != nil {
+		return nil
+	}
+	var marked []int
+	for _, pid := range s.candidates() {
+		if fd, ok := s.marked(pid); ok {
+			marked = append(marked, fd)
+		}
+	}
+	restore()
+	for _, fd := range marked {
+		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	}
+	return marked
+}
+
+// marked returns a handle of the process if it is one to kill. The handle taken
+// before the look keeps a reused number safe.
+func (s sweep) marked(pid int) (int, bool) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return 0, false
+	}
+	environ, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	if err == nil && isMarked(environ, s.dir) {
+		return fd, true
+	}
+	_ = unix.Close(fd)
+	return 0, false
+}
+
+func isMarked(environ []byte, dir string) bool {
+	mark := []byte(envRun + "=" + dir)
+	for variable := range bytes.SplitSeq(environ, []byte{0}) {
+		if rest, ok := bytes.CutPrefix(variable, mark); ok && (len(rest) == 0 || rest[0] == '/') {
+			return true
+		}
+	}
+	return false
+}
+
+// candidates are the processes to look at. Numbers are given out in turn, so that
+// what a short run started lies between its own and the latest; looking at those
+// alone costs a run microseconds, where all of /proc costs milliseconds.
+func (s sweep) candidates() []int {
+	self := os.Getpid()
+	var out []int
+	latest, ok := latestPID()
+	if s.after > 0 && ok && latest >= s.after && latest-s.after < 4096 {
+		for pid := s.after + 1; pid <= latest; pid++ {
+			if pid != self {
+				out = append(out, pid)
+			}
+		}
+		return out
+	}
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer proc.Close()
+	names, _ := proc.Readdirnames(-1)
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil && pid != self {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// latestPID is the last number that the kernel gave out (proc_loadavg(5)).
+func latestPID() (int, bool) {
+	text, err := os.ReadFile("/proc/loadavg")
+	fields := bytes.Fields(text)
+	if err != nil || len(fields) != 5 {
+		return 0, false
+	}
+	pid, err := strconv.Atoi(string(fields[4]))
+	return pid, err == nil
+}
+
+// sweepAfter kills what a finished run left behind. In a long run the numbers of
+// processes may have begun anew.
+func (c command) sweepAfter(leader int, wall time.Duration) {
+	s := sweep{dir: c.dir, credential: c.credential}
+	if wall < time.Second {
+		s.after = leader
+	}
+	s.run()
+}
+
+// borrow makes the calling thread look at files as the hooks' user: without
+// CAP_SYS_PTRACE even root may not read the environment of other users' processes.
+func (c *Credential) borrow() (restore func(), err error) {
+	if c == nil {
+		return func() {}, nil
+	}
+	runtime.LockOSThread()
+	gid, _ := unix.SetfsgidRetGid(int(c.GID))
+	uid, _ := unix.SetfsuidRetUid(int(c.UID))
+	return func() {
+		_ = unix.Setfsuid(uid)
+		_ = unix.Setfsgid(gid)
+		now, _ := unix.SetfsuidRetUid(-1) // changes nothing and tells the present one
+		if now == uid {
+			runtime.UnlockOSThread()
+		} // else the thread ends with its goroutine
+	}, nil
+}
+
+// guardScript waits for its input to end, which it does when the operator dies,
+// and kills the groups of the runs that are noted in directory $1, then all whose
+// environment holds the mark $2. The word "done" on its input ends it in peace. It
+// uses nothing but what every shell has built in.
 const guardScript = `trap '' HUP INT QUIT TERM
-while read -r _; do :; done
-for f in "$1"/*/group; do
-  [ -f "$f" ] && read -r g <"$f" && [ -n "$g" ] && kill -KILL "-$g" 2>/dev/null
+while read -r word; do [ "$word" = done ] && exit 0; done
+for f in "$1"/*.group; do
+  [ -f "$f" ] && read -r group <"$f" && [ -n "$group" ] && kill -KILL "-$group" 2>/dev/null
+done
+round=0
+while [ "$round" -lt 20 ]; do
+  found=
+  for f in /proc/[0-9]*/environ; do
+    [ -r "$f" ] || continue
+    line= marked=
+    while IFS= read -r line || [ -n "$line" ]; do
+      case $line in *"$2"*) marked=1; break ;; esac
+      line=
+    done 2>/dev/null <"$f"
+    [ -n "$marked" ] || continue
+    pid=${f#/proc/}
+    kill -KILL "${pid%/environ}" 2>/dev/null && found=1
+  done
+  [ -n "$found" ] || break
+  round=$((round + 1))
 done
 exit 0`
 
@@ -63,27 +202,41 @@ type guard struct {
 	hold *os.File
 }
 
-func startGuard(dir string) (*guard, error) {
+// startGuard starts it as the operator's user, or as that of the hooks, whose
+// environment the operator's user may not be able to read.
+func startGuard(dir string, as *Credential) (*guard, error) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer read.Close()
-	cmd := exec.Command("/bin/sh", "-c", guardScript, "hook-guard", dir)
+	cmd := exec.Command("/bin/sh", "-c", guardScript, "hook-guard", dir, envRun+"="+dir+"/")
 	cmd.Stdin = read
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/bin:/bin"}
 	// A session of its own, so that neither Ctrl-C nor a signal to the operator's group ends it.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: as.forProcess()}
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
 	return &guard{cmd: cmd, hold: write}, nil
 }
 
-func (g *guard) stop() error {
-	if g == nil {
+func (c *Credential) forProcess() *syscall.Credential {
+	if c == nil {
 		return nil
 	}
-	return errors.Join(g.hold.Close(), g.cmd.Wait())
+	return &syscall.Credential{Uid: c.UID, Gid: c.GID}
+}
+
+// stop ends the guard without a look around: the operator has done that itself.
+func (g *guard) stop() error {
+	// One that somebody killed needs no word, and its status tells nothing.
+	_, _ = g.hold.WriteString("done\n")
+	err := g.hold.Close()
+	var status *exec.ExitError
+	if waitErr := g.cmd.Wait(); !errors.As(waitErr, &status) {
+		err = errors.Join(err, waitErr)
+	}
+	return err
 }

@@ -7,12 +7,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,18 +21,26 @@ import (
 
 // command is one process to run to its end.
 type command struct {
-	argv    []string
-	env     []string
-	cwd     string // "" is the operator's
-	dir     string // directory of the run, where its group is noted
-	timeout time.Duration
-	grace   time.Duration
+	argv       []string
+	env        []string
+	cwd        string // "" is the operator's
+	dir        string // directory of the run; dir.group notes its process group
+	timeout    time.Duration
+	grace      time.Duration
+	limits     Limits
+	credential *Credential
 	// stdout and stderr read the process's output to its end and must always do so.
 	stdout, stderr func(io.Reader)
 }
 
 // errTimeout is why a command's context ended when its own time was over.
 var errTimeout = errors.New("no result in time")
+
+// excess is why a command's context ended when it took more than it may: it is
+// killed without being asked, and is itself to blame.
+type excess struct{ what string }
+
+func (e *excess) Error() string { return e.what }
 
 // exit is how a process ended.
 type exit struct {
@@ -46,7 +52,7 @@ type exit struct {
 }
 
 // run starts the command in its own group, waits for its end, and leaves no
-// process of the group behind. The error is set when it could not be started.
+// process of it behind. The error is set when it could not be started.
 func (c command) run(ctx context.Context) (exit, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
 	defer cancel()
@@ -60,23 +66,29 @@ func (c command) run(ctx context.Context) (exit, error) {
 	if err != nil {
 		return exit{}, err
 	}
-	note := c.noteGroup(cmd.Process.Pid)
+	pid := cmd.Process.Pid
+	c.noteGroup(pid)
 	pumps := pipes.pump(c.stdout, c.stderr)
-	signalled := c.wait(limited, cmd.Process.Pid)
+	signalled, sampled := c.wait(limited, pid)
+	wall := time.Since(began)
 	// The leader is a zombie here and so its number is not used again.
-	_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
-	_ = os.Remove(note)
-	waitErr := cmd.Wait()
+	_ = unix.Kill(-pid, unix.SIGKILL)
+	_ = os.Remove(c.groupNote())
+	c.sweepAfter(pid, wall)
+	_ = cmd.Wait() // explainEnd looks at the state
 	c.drain(pipes, pumps)
 
-	out := exit{usage: usageOf(cmd.ProcessState, time.Since(began))}
+	out := exit{usage: usageOf(cmd.ProcessState, wall, sampled)}
+	var much *excess
 	switch cause := context.Cause(limited); {
 	case signalled && errors.Is(cause, errTimeout):
 		out.cause = fmt.Sprintf("no result within %s", c.timeout)
+	case signalled && errors.As(cause, &much):
+		out.cause = "killed: it " + much.what
 	case signalled:
 		out.stopped = cause
-	case waitErr != nil:
-		out.cause = oneLine(waitErr.Error())
+	default:
+		out.cause = c.explainEnd(cmd.ProcessState, out.usage)
 	}
 	return out, nil
 }
@@ -85,23 +97,9 @@ func (c command) run(ctx context.Context) (exit, error) {
 // moment, as long as a child forked meanwhile has not dropped its copy of the descriptor.
 func (c command) start(ctx context.Context) (*exec.Cmd, *pipes, error) {
 	for try := 1; ; try++ {
-		p, err := openPipes()
-		if err != nil {
-			return nil, nil, err
-		}
-		cmd := exec.Command(c.argv[0], c.argv[1:]...)
-		cmd.Env = append(c.env, envRun+"="+c.dir)
-		cmd.Dir = c.cwd
-		cmd.Stdout, cmd.Stderr = p.stdoutWrite, p.stderrWrite
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-		err = cmd.Start()
-		p.closeWriters()
-		if err == nil {
-			return cmd, p, nil
-		}
-		p.closeReaders()
-		if !errors.Is(err, unix.ETXTBSY) || try == 20 {
-			return nil, nil, err
+		cmd, p, err := c.fork()
+		if err == nil || !errors.Is(err, unix.ETXTBSY) || try == 20 {
+			return cmd, p, err
 		}
 		select {
 		case <-ctx.Done():
@@ -111,33 +109,55 @@ func (c command) start(ctx context.Context) (*exec.Cmd, *pipes, error) {
 	}
 }
 
-func (c command) noteGroup(pid int) string {
-	path := filepath.Join(c.dir, "group")
-	// Without it the group of a killed operator's hook waits for the next start.
-	_ = os.WriteFile(path, append(strconv.AppendInt(nil, int64(pid), 10), '\n'), 0o600)
-	return path
+func (c command) fork() (*exec.Cmd, *pipes, error) {
+	p, err := openPipes()
+	if err != nil {
+		return nil, nil, err
+	}
+	cmd := exec.Command(c.argv[0], c.argv[1:]...)
+	cmd.Env = append(c.env, envRun+"="+c.dir)
+	cmd.Dir = c.cwd
+	cmd.Stdout, cmd.Stderr = p.stdoutWrite, p.stderrWrite
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: c.credential.forProcess(), Ptrace: !c.limits.none(),
+	}
+	err = cmd.Start()
+	p.closeWriters()
+	if err == nil && !c.limits.none() {
+		if err = c.limits.release(cmd.Process.Pid); err != nil {
+			err = fmt.Errorf("limits: %w", err)
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	}
+	if err != nil {
+		p.closeReaders()
+		return nil, nil, err
+	}
+	return cmd, p, nil
 }
 
-// wait returns when the process has ended and is not yet reaped, and tells
-// whether it was signalled for that.
-func (c command) wait(ctx context.Context, pid int) bool {
+// groupNote is beside the run's directory, not in it: the hook may do there what it likes.
+func (c command) groupNote() string { return c.dir + ".group" }
+
+func (c command) noteGroup(pid int) {
+	// Without it the guard of a killed operator knows the run by its environment alone.
+	_ = os.WriteFile(c.groupNote(), append(strconv.AppendInt(nil, int64(pid), 10), '\n'), 0o600)
+}
+
+// wait returns when the process has ended and is not yet reaped. It tells
+// whether it was signalled for that, and what its group had used by then.
+func (c command) wait(ctx context.Context, pid int) (bool, hook.Usage) {
 	ended := make(chan struct{})
-	var signalled atomic.Bool
+	signalled := false
+	var used hook.Usage
 	var killer sync.WaitGroup
 	killer.Go(func() {
 		select {
 		case <-ended:
-			return
 		case <-ctx.Done():
-		}
-		signalled.Store(true)
-		_ = unix.Kill(-pid, unix.SIGTERM)
-		grace := time.NewTimer(c.grace)
-		defer grace.Stop()
-		select {
-		case <-ended:
-		case <-grace.C:
-			_ = unix.Kill(-pid, unix.SIGKILL)
+			signalled = true
+			used = c.end(context.Cause(ctx), pid, ended)
 		}
 	})
 	for {
@@ -148,39 +168,48 @@ func (c command) wait(ctx context.Context, pid int) bool {
 	}
 	close(ended)
 	killer.Wait()
-	return signalled.Load()
+	return signalled, used
 }
 
-// drain waits for the pumps. Killing the group closed the outputs, unless a
-// process left the group with them: then it is looked for, and in the end the
-// reading is given up.
-func (c command) drain(p *pipes, done <-chan struct{}) {
-	for _, next := range []func(){
-		func() { killMarked(c.dir) },
-		func() { p.giveUp() },
-	} {
-		t := time.NewTimer(time.Second)
+// end asks the group to end and kills it after the grace, or at once when it took
+// too much. It returns what the group had used.
+func (c command) end(cause error, pid int, ended <-chan struct{}) hook.Usage {
+	used := sampleGroup(pid)
+	var much *excess
+	if !errors.As(cause, &much) {
+		signalGroup(pid, unix.SIGTERM)
+		grace := time.NewTimer(c.grace)
+		defer grace.Stop()
 		select {
-		case <-done:
-			t.Stop()
-			return
-		case <-t.C:
-			next()
+		case <-ended:
+			return used
+		case <-grace.C:
+			used = sampleGroup(pid)
 		}
 	}
-	<-done
+	signalGroup(pid, unix.SIGKILL)
+	return used
 }
 
-func usageOf(s *os.ProcessState, wall time.Duration) hook.Usage {
-	u := hook.Usage{Wall: wall}
-	if s == nil {
-		return u
+// signalGroup reaches a leader also when it has left its group.
+func signalGroup(pid int, signal unix.Signal) {
+	if err := unix.Kill(-pid, signal); err != nil || signal == unix.SIGKILL {
+		_ = unix.Kill(pid, signal)
 	}
-	u.User, u.System = s.UserTime(), s.SystemTime()
-	if ru, ok := s.SysUsage().(*syscall.Rusage); ok {
-		u.MaxRSS = ru.Maxrss << 10 // Linux counts in KiB
+}
+
+// drain waits for the pumps. Nothing that is known to belong to the run holds the
+// outputs any more; what is not known may, and then the reading is given up.
+func (c command) drain(p *pipes, done <-chan struct{}) {
+	t := time.NewTimer(time.Second)
+	defer t.Stop()
+	select {
+	case <-done:
+		return
+	case <-t.C:
+		p.giveUp()
 	}
-	return u
+	<-done
 }
 
 // pipes carry a process's output.

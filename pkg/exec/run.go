@@ -7,15 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/values"
@@ -156,32 +152,37 @@ func (r *Runner) do(ctx context.Context, run run, use func(outputs) error) (hook
 		return hook.Usage{}, fmt.Errorf("%s: not started: %w", run.id, err)
 	}
 	defer release()
-	dir, err := r.newRun()
+	dir, err := r.newRun(run.files)
 	if err != nil {
 		return hook.Usage{}, fmt.Errorf("%s: not started: %w", run.id, err)
 	}
 	defer r.endRun(dir)
-	o := outputs{dir: dir, limit: r.cfg.OutputLimit, names: map[string]string{}}
+	o := outputs{limit: r.cfg.OutputLimit, credential: r.cfg.Credential, names: map[string]string{}}
 	env := slices.Clip(run.env)
+	given := int64(0)
 	for _, f := range run.files {
 		path := filepath.Join(dir, f.name)
-		if err := os.WriteFile(path, f.text, 0o600); err != nil {
-			return hook.Usage{}, fmt.Errorf("%s: not started: %w", run.id, err)
-		}
 		env = append(env, f.env+"="+path)
 		o.names[f.env] = path
+		given += int64(len(f.text)) + 4<<10 // disks count in blocks
 	}
-	ended, stderr, err := r.execute(ctx, run, dir, env)
+	c := r.commandFor(run, dir, env)
+	ended, stderr, err := r.execute(ctx, c, run, given)
 	fail := func(cause string) error {
 		return &hook.RunError{Hook: run.id, Cause: cause, Stderr: stderr, Usage: ended.usage}
 	}
 	switch {
+	case err != nil && notStarted(ctx, err):
+		return hook.Usage{}, fmt.Errorf("%s: not started: %w", run.id, err)
 	case err != nil:
-		return hook.Usage{}, fail("cannot be started: " + oneLine(err.Error()))
+		return hook.Usage{}, fail(c.explainStart(err))
 	case ended.stopped != nil:
 		return ended.usage, fmt.Errorf("%s: stopped: %w", run.id, ended.stopped)
 	case ended.cause != "":
 		return ended.usage, fail(ended.cause)
+	}
+	if err := roomIn(dir); err != nil {
+		return ended.usage, fmt.Errorf("%s: its result is not used, it may be incomplete: %w", run.id, err)
 	}
 	if err := use(o); err != nil {
 		return ended.usage, fail(oneLine(err.Error()))
@@ -189,8 +190,19 @@ func (r *Runner) do(ctx context.Context, run run, use func(outputs) error) (hook
 	return ended.usage, nil
 }
 
-// execute runs the process with its output going to the log.
-func (r *Runner) execute(ctx context.Context, run run, dir string, env []string) (exit, string, error) {
+// notStarted tells whether a start failed by no fault of the hook.
+func notStarted(ctx context.Context, err error) bool { return ctx.Err() != nil || isOurs(err) }
+
+func (r *Runner) commandFor(run run, dir string, env []string) command {
+	return command{
+		argv: run.argv, env: env, cwd: run.cwd, dir: dir, timeout: run.timeout, grace: r.cfg.KillGrace,
+		limits: r.cfg.Limits, credential: r.cfg.Credential,
+	}
+}
+
+// execute runs the process with its output going to the log. given is the size of
+// what its files hold from the start.
+func (r *Runner) execute(ctx context.Context, c command, run run, given int64) (exit, string, error) {
 	log := r.runLogger(run)
 	limit := lineLimit
 	if r.cfg.ProxyJSONLogs {
@@ -207,11 +219,14 @@ func (r *Runner) execute(ctx context.Context, run run, dir string, env []string)
 			l.flush()
 		}
 	}
-	ended, err := command{
-		argv: run.argv, env: env, cwd: run.cwd, dir: dir, timeout: run.timeout, grace: r.cfg.KillGrace,
-		stdout: pump("stdout", func([]byte, bool) {}),
-		stderr: pump("stderr", last.line),
-	}.run(ctx)
+	c.stdout = pump("stdout", func([]byte, bool) {})
+	c.stderr = pump("stderr", last.line)
+	watched, end := context.WithCancelCause(ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() { diskWatch{dir: c.dir, free: given, limit: r.cfg.FilesLimit}.run(watched, end) })
+	ended, err := c.run(watched)
+	end(nil)
+	watcher.Wait()
 	return ended, last.String(), err
 }
 
@@ -250,68 +265,6 @@ func (r *Runner) takeSlot(ctx context.Context) (release func(), err error) {
 		lease.Stop()
 		give()
 	}, nil
-}
-
-func (r *Runner) newRun() (string, error) {
-	dir := filepath.Join(r.dir.path, strconv.FormatInt(r.runs.Add(1), 10))
-	return dir, os.Mkdir(dir, 0o700)
-}
-
-func (r *Runner) endRun(dir string) {
-	if r.cfg.KeepTempFiles {
-		return
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		r.cfg.Logger.Warn("cannot remove the files of a hook run", "error", err)
-	}
-}
-
-// outputs are the files of a finished run.
-type outputs struct {
-	dir   string
-	limit int64
-	names map[string]string
-}
-
-// has tells whether the run was given a file by that variable.
-func (o outputs) has(env string) bool { return o.names[env] != "" }
-
-// read returns the content of the file that the variable names. The hook may have
-// put anything in its place, so that it is looked at before it is trusted.
-func (o outputs) read(env string) ([]byte, error) {
-	f, err := os.OpenFile(o.names[env], os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, errors.New("the hook removed the file: expected it to be there, be it empty")
-	}
-	if err != nil {
-		return nil, pathless(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, pathless(err)
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("it became %s: expected a regular file", info.Mode().Type())
-	case info.Size() == 0:
-		return nil, nil
-	case info.Size() > o.limit:
-		return nil, fmt.Errorf("it holds %d bytes: at most %d are read", info.Size(), o.limit)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, o.limit+1))
-	if err == nil && int64(len(text)) > o.limit {
-		err = fmt.Errorf("it holds more than %d bytes", o.limit)
-	}
-	return text, pathless(err)
-}
-
-// pathless drops the path of a temporary file, which says nothing to the reader.
-func pathless(err error) error {
-	var pe *os.PathError
-	if errors.As(err, &pe) {
-		return fmt.Errorf("%s: %w", pe.Op, pe.Err)
-	}
-	return err
 }
 
 // Enabled runs a module's enabled script (C-337) on values and config values, both

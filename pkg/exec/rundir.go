@@ -28,13 +28,16 @@ func newRunDir(cfg Config) (*runDir, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}
+	if err := passable(root, cfg.Credential); err != nil {
+		return nil, err
+	}
 	// One start at a time, so that none takes another's half-made directory for a dead one.
 	starting, err := lockFile(filepath.Join(root, ".lock"), unix.LOCK_EX)
 	if err != nil {
 		return nil, err
 	}
 	defer starting.Close()
-	if err := removeDead(root, cfg.KeepTempFiles); err != nil {
+	if err := removeDead(root, cfg); err != nil {
 		cfg.Logger.Warn("cannot remove all files of operators that are gone", "directory", root, "error", err)
 	}
 	// MkdirTemp makes it 0700.
@@ -42,11 +45,29 @@ func newRunDir(cfg Config) (*runDir, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := passable(path, cfg.Credential); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(path))
+	}
 	lock, err := lockFile(filepath.Join(path, "lock"), unix.LOCK_EX|unix.LOCK_NB)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(path))
 	}
 	return &runDir{path: path, lock: lock}, nil
+}
+
+// passable lets the hooks' user go through a directory, but not see what is in it.
+func passable(dir string, to *Credential) error {
+	if to == nil {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if mode := info.Mode().Perm(); mode&0o001 == 0 {
+		return os.Chmod(dir, mode|0o011)
+	}
+	return nil
 }
 
 func lockFile(path string, how int) (*os.File, error) {
@@ -68,7 +89,7 @@ func lockFile(path string, how int) (*os.File, error) {
 
 // removeDead ends the processes and removes the files of operators whose lock is
 // free.
-func removeDead(root string, keepFiles bool) error {
+func removeDead(root string, cfg Config) error {
 	entries, err := os.ReadDir(root)
 	if err != nil {
 		return err
@@ -87,9 +108,12 @@ func removeDead(root string, keepFiles bool) error {
 			errs = append(errs, err)
 			continue
 		}
-		killMarked(path)
-		if !keepFiles {
-			errs = append(errs, os.RemoveAll(path))
+		sweep{dir: path}.run()
+		if cfg.Credential != nil {
+			sweep{dir: path, credential: cfg.Credential}.run()
+		}
+		if !cfg.KeepTempFiles {
+			errs = append(errs, removeTree(path))
 		}
 		errs = append(errs, lock.Close())
 	}
@@ -99,7 +123,7 @@ func removeDead(root string, keepFiles bool) error {
 func (d *runDir) remove(keepFiles bool) error {
 	var err error
 	if !keepFiles {
-		err = os.RemoveAll(d.path)
+		err = removeTree(d.path)
 	}
 	return errors.Join(err, d.lock.Close())
 }

@@ -30,8 +30,18 @@ type Config struct {
 	// SlotLease is how long a run keeps its slot; one that outlives it goes on
 	// without, so that hanging hooks do not stop the others. Default 10 seconds.
 	SlotLease time.Duration
-	// OutputLimit is the size in bytes above which an output file is an error. Default 64 MiB.
+	// OutputLimit is the size in bytes above which an output file is an error. Default 64 MiB;
+	// METRICS_PATH may hold 8 MiB at most.
 	OutputLimit int64
+	// FilesLimit is how many bytes a run may add to the directory of its files; one
+	// that writes more is killed. Default 256 MiB: four outputs of OutputLimit. That
+	// directory is memory where DefaultTempDir finds room in it.
+	FilesLimit int64
+	// Limits bound each process of hooks. Default none: what a hook that runs
+	// elsewhere may need cannot be guessed.
+	Limits Limits
+	// Credential is the user that hooks run as. Default the operator's own.
+	Credential *Credential
 	// KeepTempFiles leaves the files of runs where they are, for debugging (C-104).
 	KeepTempFiles bool
 	// Env is the environment of hooks, before what the contract adds. Default os.Environ().
@@ -77,6 +87,9 @@ func (c *Config) fill() {
 	if c.OutputLimit <= 0 {
 		c.OutputLimit = 64 << 20
 	}
+	if c.FilesLimit <= 0 {
+		c.FilesLimit = 256 << 20
+	}
 	if c.Env == nil {
 		c.Env = os.Environ()
 	}
@@ -95,12 +108,12 @@ var ownVariables = []string{
 
 // Runner runs the executables of hooks. It is safe for concurrent use.
 type Runner struct {
-	cfg   Config
-	env   []string
-	dir   *runDir
-	guard *guard
-	slots chan struct{}
-	runs  atomic.Int64
+	cfg    Config
+	env    []string
+	dir    *runDir
+	guards []*guard
+	slots  chan struct{}
+	runs   atomic.Int64
 
 	mu    sync.Mutex
 	cache map[cacheKey]cached
@@ -114,14 +127,27 @@ func New(cfg Config) (*Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("directory for the files of hooks: %w", err)
 	}
-	g, err := startGuard(dir.path)
-	if err != nil {
-		// The other two of the three ways to end orphans still work.
-		cfg.Logger.Warn("hooks that a killed operator leaves behind will be ended at the next start only", "error", err)
-	}
-	r := &Runner{cfg: cfg, dir: dir, guard: g, slots: make(chan struct{}, cfg.Slots), cache: map[cacheKey]cached{}}
+	r := &Runner{cfg: cfg, dir: dir, slots: make(chan struct{}, cfg.Slots), cache: map[cacheKey]cached{}}
 	r.env = baseEnv(cfg.Env)
+	r.startGuards()
 	return r, nil
+}
+
+// startGuards starts one guard, and a second that can see processes of the hooks' user.
+func (r *Runner) startGuards() {
+	users := []*Credential{nil}
+	if r.cfg.Credential != nil {
+		users = append(users, r.cfg.Credential)
+	}
+	for _, as := range users {
+		g, err := startGuard(r.dir.path, as)
+		if err != nil {
+			// The parent-death signal and the next start still end them.
+			r.cfg.Logger.Warn("hooks that a killed operator leaves behind will be ended at the next start only", "error", err)
+			continue
+		}
+		r.guards = append(r.guards, g)
+	}
 }
 
 func baseEnv(env []string) []string {
@@ -141,6 +167,10 @@ next:
 // Close ends processes that hooks left behind and removes the files. Call it when
 // no run is under way any more: end their contexts and wait for them first.
 func (r *Runner) Close() error {
-	killMarked(r.dir.path)
-	return errors.Join(r.guard.stop(), r.dir.remove(r.cfg.KeepTempFiles))
+	sweep{dir: r.dir.path, credential: r.cfg.Credential}.run()
+	var errs []error
+	for _, g := range r.guards {
+		errs = append(errs, g.stop())
+	}
+	return errors.Join(append(errs, r.dir.remove(r.cfg.KeepTempFiles))...)
 }

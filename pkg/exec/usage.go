@@ -1,0 +1,89 @@
+package exec
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/hook"
+)
+
+// usageOf is what the kernel counted for a reaped process and the children that
+// it had waited for (C-110). A killed process did not wait for those killed with
+// it: what they had used was sampled before, and the larger number is nearer.
+func usageOf(s *os.ProcessState, wall time.Duration, sampled hook.Usage) hook.Usage {
+	u := hook.Usage{Wall: wall}
+	if s != nil {
+		u.User, u.System = s.UserTime(), s.SystemTime()
+		if ru, ok := s.SysUsage().(*syscall.Rusage); ok {
+			u.MaxRSS = ru.Maxrss << 10 // Linux counts in KiB
+		}
+	}
+	u.User, u.System, u.MaxRSS = max(u.User, sampled.User), max(u.System, sampled.System), max(u.MaxRSS, sampled.MaxRSS)
+	return u
+}
+
+// sampleGroup adds up what the processes of a group have used so far.
+func sampleGroup(pgid int) hook.Usage {
+	var sum hook.Usage
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		p, ok := readStat(path)
+		if !ok || p.group != pgid {
+			continue
+		}
+		sum.User += p.user
+		sum.System += p.system
+		sum.MaxRSS = max(sum.MaxRSS, peakOf(filepath.Dir(path)))
+	}
+	return sum
+}
+
+// procStat is what /proc/<pid>/stat says (proc_pid_stat(5)), times with those of
+// children that were waited for.
+type procStat struct {
+	group        int
+	user, system time.Duration
+}
+
+// tick is the unit of times in /proc: USER_HZ is 100 wherever Go runs on Linux.
+const tick = time.Second / 100
+
+func readStat(path string) (procStat, bool) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return procStat{}, false
+	}
+	// The name in parentheses may hold anything, parentheses too.
+	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	if len(fields) < 15 {
+		return procStat{}, false
+	}
+	number := func(field int) int64 { // fields count from 1, and state is the third
+		n, _ := strconv.ParseInt(string(fields[field-3]), 10, 64)
+		return n
+	}
+	return procStat{
+		group:  int(number(5)),
+		user:   time.Duration(number(14)+number(16)) * tick,
+		system: time.Duration(number(15)+number(17)) * tick,
+	}, true
+}
+
+// peakOf is the largest resident size of a process in bytes.
+func peakOf(proc string) int64 {
+	text, err := os.ReadFile(filepath.Join(proc, "status"))
+	if err != nil {
+		return 0
+	}
+	_, after, _ := bytes.Cut(text, []byte("\nVmHWM:"))
+	var kib int64
+	if _, err := fmt.Sscan(string(after[:min(len(after), 40)]), &kib); err != nil {
+		return 0
+	}
+	return kib << 10
+}
