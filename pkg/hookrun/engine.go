@@ -11,7 +11,7 @@ import (
 
 // Executables runs the files of hooks directories.
 type Executables interface {
-	// Load asks every executable below dir for its configuration. It returns the hooks that
+	// Load asks every executable below dir, which may be "", for its configuration. It returns the hooks that
 	// answered even when others failed; the error names those.
 	Load(ctx context.Context, owner hook.Owner, dir string) ([]hook.Hook, error)
 	// Bind makes a hook callable.

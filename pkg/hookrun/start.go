@@ -48,12 +48,9 @@ func (e *Engine) Load(ctx context.Context, u *Unit) error {
 	if u.Loaded() {
 		return nil
 	}
-	var hooks []hook.Hook
-	if u.dir != "" {
-		var err error
-		if hooks, err = e.cfg.Executables.Load(ctx, u.Owner, u.dir); err != nil {
-			return err
-		}
+	hooks, err := e.cfg.Executables.Load(ctx, u.Owner, u.dir)
+	if err != nil {
+		return err
 	}
 	names := make([]string, len(hooks))
 	for i, h := range hooks {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/exec"
+	"github.com/addon-operator/addon-operator/pkg/sdk"
 	"github.com/addon-operator/addon-operator/pkg/status"
 )
 
@@ -65,6 +66,8 @@ type Config struct {
 	KeepTempFiles bool
 	// ProxyJSONLogs joins JSON log lines of hooks over several writes (C-113).
 	ProxyJSONLogs bool
+	// Hooks, if set, are hooks inside the process, beside those that are files.
+	Hooks *sdk.Registry
 	// Progress, if set, is called with every status of a module; it must return quickly.
 	Progress func(status.Module)
 	Logger   *slog.Logger

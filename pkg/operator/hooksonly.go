@@ -54,7 +54,7 @@ func runHooks(ctx context.Context, cfg Config) error {
 	w.loop = hooksonly.New(hooksonly.Config{
 		Dir: cfg.HooksDir, Patience: max(0, cfg.OrderPatience), ShutdownGrace: cfg.ShutdownGrace, Logger: cfg.Logger,
 		Ports: hooksonly.Ports{
-			Executables: w.exec, Watcher: kube.NewWatcher(clients, cfg.Logger), Scheduler: w.cron, Objects: clients,
+			Executables: executables{w.exec, cfg.Hooks}, Watcher: kube.NewWatcher(clients, cfg.Logger), Scheduler: w.cron, Objects: clients,
 			Meter: meter{self, hookMetrics},
 		},
 	})

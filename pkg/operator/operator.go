@@ -146,7 +146,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 		OrderPatience: cfg.OrderPatience, ParallelApply: cfg.ParallelApply, PurgeGrace: cfg.PurgeGrace, ShutdownGrace: cfg.ShutdownGrace,
 		Logger: cfg.Logger,
 		Ports: converge.Ports{
-			Executables: w.exec, Watcher: kube.NewWatcher(clients, cfg.Logger), Scheduler: w.cron, Objects: clients,
+			Executables: executables{w.exec, cfg.Hooks}, Watcher: kube.NewWatcher(clients, cfg.Logger), Scheduler: w.cron, Objects: clients,
 			Installer: w.helm, Tracker: w.tracker, Cluster: clients, Settings: w.store, Facts: w.store,
 			Reporter: reporter{w.reporter, self, cfg.Progress}, Meter: meter{self, hookMetrics},
 		},
