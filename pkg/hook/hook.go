@@ -2,6 +2,7 @@ package hook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -271,7 +272,46 @@ type RunError struct {
 	Cause string
 	// Stderr is the tail of what the hook wrote to stderr, a few lines at most.
 	Stderr string
+	// Reason is the kind of cause, for counting; empty means ReasonExit.
+	Reason Reason
 	Usage  Usage
+}
+
+// Reason is why a run failed, as metrics tell it.
+type Reason string
+
+const (
+	// ReasonExit: the executable ended with another status than 0, or by a signal.
+	ReasonExit Reason = "exit"
+	// ReasonTimeout: it did not end in time and was killed.
+	ReasonTimeout Reason = "timeout"
+	// ReasonStarted: it could not be started.
+	ReasonStarted Reason = "started"
+	// ReasonLimit: it went beyond a limit, such as the size of its output.
+	ReasonLimit Reason = "limit"
+	// ReasonOutput: what it wrote is not in the form of the contract.
+	ReasonOutput Reason = "output"
+	// ReasonPatch: its values patch does not fit the values or their schema.
+	ReasonPatch Reason = "patch"
+	// ReasonOperation: an object operation that it asked for failed.
+	ReasonOperation Reason = "operation"
+	// ReasonOperator: the run failed by no doing of the hook, as at shutdown.
+	ReasonOperator Reason = "operator"
+)
+
+// ReasonOf is the reason of a failed run: that of the *RunError in err, or
+// ReasonOperator without one. It is empty for nil.
+func ReasonOf(err error) Reason {
+	var failed *RunError
+	switch {
+	case err == nil:
+		return ""
+	case !errors.As(err, &failed):
+		return ReasonOperator
+	case failed.Reason == "":
+		return ReasonExit
+	}
+	return failed.Reason
 }
 
 func (e *RunError) Error() string {

@@ -9,43 +9,63 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/hook"
 )
 
-// Self are the operator's own metrics.
+// Self are the operator's own metrics. Its methods may be called from many
+// goroutines. What the running mode has no metric for is counted nowhere: the
+// calls are the same in both modes.
 type Self struct {
-	module, global hookMetrics
+	reg        prometheus.Registerer
+	prefix     string
+	standalone bool
+	// owned are the metrics with labels of hooks, owned by a module where they have that label.
+	owned []vector
 
-	runSeconds  *prometheus.HistogramVec
-	runErrors   *prometheus.CounterVec
-	helmSeconds *prometheus.HistogramVec
-	redeployed  *prometheus.CounterVec
-	enabled     *prometheus.GaugeVec
-	configError prometheus.Counter
+	runs    runMetrics
+	watches watchMetrics
+	client  clientMetrics
+	queues  queueMetrics
+	modules moduleMetrics
 }
 
-type hookMetrics struct {
-	seconds, user, system    *prometheus.HistogramVec
-	rss                      *prometheus.GaugeVec
-	errors, allowed, success *prometheus.CounterVec
+// vector is what metric vectors have in common.
+type vector interface {
+	prometheus.Collector
+	DeletePartialMatch(labels prometheus.Labels) int
+	Reset()
 }
 
-// slow buckets suit hooks and passes: 20 ms to 500 s (C-513).
-var slow = []float64{0, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500}
+// Option changes which metrics there are.
+type Option func(*options)
 
-// NewSelf registers the metrics with names that begin with prefix, "addon_operator_"
-// by default (C-507 … C-510).
-func NewSelf(reg prometheus.Registerer, prefix string) *Self {
-	f := factory{reg, prefix}
-	s := &Self{
-		module:      f.hooks("module_hook", "module"),
-		global:      f.hooks("global_hook"),
-		runSeconds:  f.histogram("module_run_seconds", "Duration of a module's pass.", "module", "activation"),
-		runErrors:   f.counter("module_run_errors_total", "Passes of a module that failed.", "module"),
-		helmSeconds: f.histogram("module_helm_seconds", "Time a module's pass spent on rendering and applying.", "module", "activation"),
-		redeployed:  f.counter("modules_helm_release_redeployed_total", "Upgrades of a module's release.", "module"),
-		enabled:     f.gauge("mm_module_enabled", "1 while a module is on.", "module", "version"),
+type options struct{ standalone, quiet bool }
+
+// Standalone has the metrics of hooks that run without modules: C-505 and C-506 in
+// place of C-507 … C-511, and no module label.
+func Standalone() Option { return func(o *options) { o.standalone = true } }
+
+// WithoutQueueActions leaves tasks_queue_action_duration_seconds out (QUEUE_ACTIONS_METRICS=no).
+func WithoutQueueActions() Option { return func(o *options) { o.quiet = true } }
+
+// NewSelf registers the metrics with names that begin with prefix:
+// "addon_operator_", "shell_operator_" or what METRICS_PREFIX says.
+func NewSelf(reg prometheus.Registerer, prefix string, opts ...Option) *Self {
+	var o options
+	for _, set := range opts {
+		set(&o)
 	}
-	s.configError = prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "config_values_errors_total",
-		Help: "ConfigMap keys that could not be used."})
-	reg.MustRegister(s.configError)
+	s := &Self{reg: reg, prefix: prefix, standalone: o.standalone}
+	f := factory{reg: reg, prefix: prefix, self: s}
+	withModules, withoutModules, withActions := f, f.off(), f
+	if o.standalone {
+		withModules, withoutModules = f.off(), f
+	}
+	if o.quiet {
+		withActions = f.off()
+	}
+	s.runs = newRunMetrics(f, withModules, withoutModules)
+	s.watches = newWatchMetrics(f, withModules)
+	s.client = newClientMetrics(f)
+	s.queues = newQueueMetrics(f, withActions)
+	s.modules = newModuleMetrics(withModules)
 	ticks := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: prefix + "live_ticks", Help: "Grows by one every ten seconds."},
 		sinceStart(time.Now()))
 	reg.MustRegister(ticks, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -56,92 +76,99 @@ func sinceStart(start time.Time) func() float64 {
 	return func() float64 { return float64(int(time.Since(start) / (10 * time.Second))) }
 }
 
-// Run is one finished run of a hook.
-type Run struct {
-	ID                         hook.ID
-	Binding, Queue, Activation string
-	Usage                      hook.Usage
-	Failed, AllowFailure       bool
-}
-
-// HookRun counts a run of a hook (C-510).
-func (s *Self) HookRun(r Run) {
-	m, labels := s.module, []string{r.ID.Owner.Module, r.ID.Name, r.Binding, r.Queue, r.Activation}
-	if r.ID.Owner.IsGlobal() {
-		m, labels = s.global, labels[1:]
+// Forget drops every series of an owner's hooks, as when a module is off.
+func (s *Self) Forget(o hook.Owner) {
+	for _, v := range s.owned {
+		if s.standalone {
+			v.Reset()
+			continue
+		}
+		v.DeletePartialMatch(prometheus.Labels{"module": o.Module})
 	}
-	m.seconds.WithLabelValues(labels...).Observe(r.Usage.Wall.Seconds())
-	m.user.WithLabelValues(labels...).Observe(r.Usage.User.Seconds())
-	m.system.WithLabelValues(labels...).Observe(r.Usage.System.Seconds())
-	m.rss.WithLabelValues(labels...).Set(float64(r.Usage.MaxRSS))
-	switch {
-	case !r.Failed:
-		m.success.WithLabelValues(labels...).Inc()
-	case r.AllowFailure:
-		m.allowed.WithLabelValues(labels...).Inc()
-	default:
-		m.errors.WithLabelValues(labels...).Inc()
+	if o.IsGlobal() {
+		s.runs.global.reset()
 	}
 }
 
-// ModuleRun counts a pass of a module (C-508).
-func (s *Self) ModuleRun(module, activation string, took, helm time.Duration, upgraded, failed bool) {
-	s.runSeconds.WithLabelValues(module, activation).Observe(took.Seconds())
-	if helm > 0 {
-		s.helmSeconds.WithLabelValues(module, activation).Observe(helm.Seconds())
+// labels of a hook: module and hook, without modules only hook; then more. The
+// module of global hooks is "".
+func (s *Self) labels(id hook.ID, more ...string) []string {
+	if s.standalone {
+		return append([]string{id.Name}, more...)
 	}
-	if upgraded {
-		s.redeployed.WithLabelValues(module).Inc()
-	}
-	if failed {
-		s.runErrors.WithLabelValues(module).Inc()
-	}
+	return append([]string{id.Owner.Module, id.Name}, more...)
 }
 
-// Enabled shows whether a module is on (C-509).
-func (s *Self) Enabled(module, version string, on bool) {
-	v := 0.0
-	if on {
-		v = 1
+// hookLabels are the names that belong to labels.
+func (s *Self) hookLabels(more ...string) []string {
+	if s.standalone {
+		return append([]string{"hook"}, more...)
 	}
-	s.enabled.WithLabelValues(module, version).Set(v)
+	return append([]string{"module", "hook"}, more...)
 }
 
-// ConfigProblem counts a ConfigMap key that could not be used (C-375).
-func (s *Self) ConfigProblem() { s.configError.Inc() }
+// fast buckets suit requests, filters and hooks without modules: 1 ms to 10 s; slow
+// ones suit passes and hooks of modules: 20 ms to 500 s (C-513).
+func fast() []float64 {
+	return []float64{0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10}
+}
 
+func slow() []float64 {
+	return []float64{0, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500}
+}
+
+// factory makes metrics and registers them.
 type factory struct {
 	reg    prometheus.Registerer
 	prefix string
+	self   *Self
+	// telemetry stands before the prefix in the names of a few metrics.
+	telemetry string
+	// hooks makes labels begin with those of a hook; Forget then drops their series.
+	hooks bool
 }
 
-func (f factory) hooks(name string, first ...string) hookMetrics {
-	labels := append(first, "hook", "binding", "queue", "activation")
-	return hookMetrics{
-		seconds: f.histogram(name+"_run_seconds", "Duration of a hook's run.", labels...),
-		user:    f.histogram(name+"_run_user_cpu_seconds", "User CPU time of a hook's run.", labels...),
-		system:  f.histogram(name+"_run_sys_cpu_seconds", "System CPU time of a hook's run.", labels...),
-		rss:     f.gauge(name+"_run_max_rss_bytes", "Largest resident set of a hook's newest run.", labels...),
-		errors:  f.counter(name+"_errors_total", "Failed runs of a hook.", labels...),
-		allowed: f.counter(name+"_allowed_errors_total", "Failed runs of a hook that allows failure.", labels...),
-		success: f.counter(name+"_success_total", "Successful runs of a hook.", labels...),
+// off makes metrics that nobody sees.
+func (f factory) off() factory {
+	f.reg = prometheus.NewRegistry()
+	return f
+}
+
+func (f factory) ofHooks() factory {
+	f.hooks = true
+	return f
+}
+
+func (f factory) asTelemetry() factory {
+	f.telemetry = "d8_telemetry_"
+	return f
+}
+
+func (f factory) name(name string) string { return f.telemetry + f.prefix + name }
+
+func (f factory) labels(names []string) []string {
+	if f.hooks {
+		return f.self.hookLabels(names...)
 	}
+	return names
+}
+
+func register[V vector](f factory, v V) V {
+	f.reg.MustRegister(v)
+	if f.hooks {
+		f.self.owned = append(f.self.owned, v)
+	}
+	return v
 }
 
 func (f factory) counter(name, help string, labels ...string) *prometheus.CounterVec {
-	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: f.prefix + name, Help: help}, labels)
-	f.reg.MustRegister(v)
-	return v
+	return register(f, prometheus.NewCounterVec(prometheus.CounterOpts{Name: f.name(name), Help: help}, f.labels(labels)))
 }
 
 func (f factory) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
-	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: f.prefix + name, Help: help}, labels)
-	f.reg.MustRegister(v)
-	return v
+	return register(f, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: f.name(name), Help: help}, f.labels(labels)))
 }
 
-func (f factory) histogram(name, help string, labels ...string) *prometheus.HistogramVec {
-	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: f.prefix + name, Help: help, Buckets: slow}, labels)
-	f.reg.MustRegister(v)
-	return v
+func (f factory) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return register(f, prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: f.name(name), Help: help, Buckets: buckets}, f.labels(labels)))
 }
