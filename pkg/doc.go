@@ -41,6 +41,7 @@
 //	report     Module resources and Events
 //	metrics    the operator's own metrics and those of hooks
 //	web        HTTP endpoints and the debug socket
+//	webhook    admission and conversion by hooks: HTTPS, certificates, configurations
 //	sdk        hooks written in Go: as executables, and in process as hook.Func
 //
 // WIRE: operator sees both converge and the edges; testkit holds builders, fakes

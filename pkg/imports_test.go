@@ -15,7 +15,7 @@ func layers() map[string]int {
 	for layer, names := range [][]string{
 		{"object", "values", "schema", "hook", "module", "settings", "installed", "status"},
 		{"enable", "order", "release"},
-		{"kube", "helm", "exec", "cron", "config", "report", "metrics", "web", "sdk"},
+		{"kube", "helm", "exec", "cron", "config", "report", "metrics", "web", "webhook", "sdk"},
 		{"store", "hookrun"},
 		{"converge", "hooksonly"},
 		{"operator", "testkit", "hooklint", "hooktest"},
