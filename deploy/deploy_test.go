@@ -265,9 +265,27 @@ func TestWhatTheDockerfileCopiesExists(t *testing.T) {
 		}
 	}
 	// Every package that is built, and all the operator reads when it runs.
-	for _, want := range []string{"modules", "global-hooks", "charts", "pkg", "cmd/addon-operator", "cmd/discover-api"} {
+	for _, want := range []string{"modules", "global-hooks", "charts", "pkg", "cmd/addon-operator", "cmd/discover-api", "deploy/shell_lib.sh", "deploy/framework/shell"} {
 		if !slices.Contains(sources, want) {
 			t.Errorf("the Dockerfile does not copy %s", want)
+		}
+	}
+}
+
+// TestTheImageHasWhatHooksExpect: C-115.
+func TestTheImageHasWhatHooksExpect(t *testing.T) {
+	t.Parallel()
+	dockerfile, err := os.ReadFile("Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`apt-get install .*\bbash\b.*\bjq\b.*\btini\b`, `COPY .*/kubectl /usr/local/bin/kubectl`,
+		`COPY deploy/shell_lib\.sh /\n`, `COPY deploy/framework/shell /framework/shell\n`, `RUN ln -s framework /frameworks\n`,
+		`ENTRYPOINT \["tini"`,
+	} {
+		if !regexp.MustCompile(want).Match(dockerfile) {
+			t.Errorf("nothing in the Dockerfile matches %s", want)
 		}
 	}
 }
