@@ -24,6 +24,7 @@ type Clients struct {
 	Discovery discovery.CachedDiscoveryInterface
 	Mapper    meta.ResettableRESTMapper
 
+	raw        rest.Interface    // for what is decoded here: lists and watches
 	operations dynamic.Interface // for the object operations of hooks (C-211)
 	observer   Observer
 	served     *served
@@ -74,6 +75,10 @@ func NewClients(cfg *rest.Config, opts ...Option) (*Clients, error) {
 	if err != nil {
 		return nil, err
 	}
+	raw, err := newRaw(cfg, httpClient)
+	if err != nil {
+		return nil, err
+	}
 	md, err := metadata.NewForConfigAndClient(metadata.ConfigFor(cfg), httpClient)
 	if err != nil {
 		return nil, fmt.Errorf("metadata client for %s: %w", cfg.Host, err)
@@ -86,7 +91,7 @@ func NewClients(cfg *rest.Config, opts ...Option) (*Clients, error) {
 	return &Clients{
 		REST: cfg, HTTP: httpClient, Dynamic: dyn, Metadata: md,
 		Discovery: cached, Mapper: restmapper.NewDeferredDiscoveryRESTMapper(cached),
-		operations: operations, observer: o.observer, served: newServed(disc), ensured: newEnsured(),
+		raw: raw, operations: operations, observer: o.observer, served: newServed(disc), ensured: newEnsured(),
 	}, nil
 }
 

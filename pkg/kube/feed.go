@@ -2,16 +2,22 @@ package kube
 
 import (
 	"context"
+	"errors"
+	"io"
 	"math/rand/v2"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 )
+
+// streamGrace is how much longer than asked for a watch may last.
+const streamGrace = 30 * time.Second
+
+// stuck is how many watches in a row may end without progress before all is listed again.
+const stuck = 5
 
 // pageSize bounds how many objects of a list are in memory at once.
 const pageSize = 500
@@ -24,14 +30,15 @@ const (
 
 // source lists and watches one resource.
 type source interface {
-	list(ctx context.Context, opts metav1.ListOptions) (page, error)
+	// list hands a page of a list to put, object by object. Some may have been put when it fails.
+	list(ctx context.Context, opts metav1.ListOptions, put func(metav1.Object)) (page, error)
 	watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error)
 }
 
-// page is a part of a list.
+// page is what a part of a list says of itself.
 type page struct {
-	items             []metav1.Object
-	version, nextPage string
+	version string // the resourceVersion of the list
+	next    string // the token of the next page, "" after the last
 }
 
 // sink takes what a feed sees. Its methods are called by one goroutine.
@@ -50,9 +57,11 @@ type sink interface {
 
 // feed keeps a sink up to date: it lists by pages, then watches, and lists again
 // only when the server no longer knows the version it had seen (410 Gone), when
-// the resource vanished, or when relist is called.
+// the resource vanished, when watches get nowhere, or when relist is called.
 //
-// client-go's Reflector holds a whole list in memory before it hands it on.
+// client-go's Reflector holds a whole list in memory before it hands it on. Pages
+// are read object by object here, which takes less than the server's streaming
+// lists (sendInitialEvents) do, where each object comes wrapped in an event.
 type feed struct {
 	source source
 	sink   sink
@@ -61,8 +70,13 @@ type feed struct {
 	// changed is closed when the kinds served by the cluster change; an absent
 	// resource is looked for again then.
 	changed func() <-chan struct{}
+	// observer may be nil.
+	observer *Observer
 
 	again chan struct{}
+	// whole: the next listing is not paged, since the sink took so long over the
+	// pages of the last one that the server gave them up. Of run.
+	whole bool
 }
 
 func newFeed(src source, to sink, labels, fields string, changed func() <-chan struct{}) *feed {
@@ -100,6 +114,16 @@ func (f *feed) run(ctx context.Context) {
 	}
 }
 
+// hand gives an object of an event to the sink.
+func (f *feed) hand(event watch.EventType, o metav1.Object) {
+	switch event {
+	case watch.Added, watch.Modified:
+		f.sink.put(o)
+	case watch.Deleted:
+		f.sink.remove(o)
+	}
+}
+
 // fault tells the sink of err unless it only says that the feed is being stopped.
 func (f *feed) fault(ctx context.Context, err error) {
 	if ctx.Err() == nil {
@@ -107,52 +131,68 @@ func (f *feed) fault(ctx context.Context, err error) {
 	}
 }
 
-// listAll puts all objects and returns the resourceVersion to watch from.
+// listAll puts all objects by pages and returns the resourceVersion to watch from.
 func (f *feed) listAll(ctx context.Context) (string, error) {
 	f.sink.begin()
 	opts := metav1.ListOptions{LabelSelector: f.labels, FieldSelector: f.fields, Limit: pageSize}
+	if f.whole {
+		opts.Limit = 0
+	}
 	for {
-		p, err := f.source.list(ctx, opts)
+		p, err := f.source.list(ctx, opts, f.sink.put)
 		if err != nil {
+			f.whole = apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || errors.Is(err, io.ErrUnexpectedEOF)
 			return "", err
 		}
-		for i, o := range p.items {
-			f.sink.put(o)
-			p.items[i] = nil
-		}
-		if p.nextPage == "" {
+		if p.next == "" {
+			f.whole = false
 			f.sink.end()
 			return p.version, nil
 		}
-		opts.Continue = p.nextPage
+		opts.Continue = p.next
 	}
 }
 
-// follow watches until a new listing is due or ctx ends.
+// open starts a watch that the server ends after five to ten minutes, and that is
+// ended here when the server does not. stop must be called.
+func (f *feed) open(ctx context.Context, opts metav1.ListOptions) (w watch.Interface, stop func(), err error) {
+	seconds := 300 + rand.Int64N(300)
+	opts.LabelSelector, opts.FieldSelector = f.labels, f.fields
+	opts.AllowWatchBookmarks, opts.TimeoutSeconds = true, &seconds
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+streamGrace)
+	w, err = f.source.watch(ctx, opts)
+	if err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	return w, func() { w.Stop(); cancel() }, nil
+}
+
+// follow watches from a version until a new listing is due or ctx ends.
 func (f *feed) follow(ctx context.Context, version string) {
 	var b backoff
-	for ctx.Err() == nil {
-		seconds := 300 + rand.Int64N(300)
-		w, err := f.source.watch(ctx, metav1.ListOptions{LabelSelector: f.labels, FieldSelector: f.fields,
-			ResourceVersion: version, AllowWatchBookmarks: true, TimeoutSeconds: &seconds})
+	for idle := 0; ctx.Err() == nil && idle < stuck; {
+		w, stop, err := f.open(ctx, metav1.ListOptions{ResourceVersion: version})
 		if err != nil {
+			f.ended(err)
 			if !retryable(err) {
 				return
 			}
 			f.fault(ctx, err)
-			b.pause(ctx)
+			b.pause(ctx, f.again)
 			continue
 		}
 		f.sink.fault(nil)
 		last, relist := f.consume(ctx, w, version)
-		w.Stop()
+		stop()
 		if relist {
 			return
 		}
 		if last == version {
+			idle++
 			b.pause(ctx) // a watch that ends at once must not spin
 		} else {
-			b = backoff{}
+			b, idle = backoff{}, 0
 		}
 		version = last
 	}
@@ -169,10 +209,12 @@ func (f *feed) consume(ctx context.Context, w watch.Interface, version string) (
 			return version, true
 		case ev, ok := <-w.ResultChan():
 			if !ok {
+				f.ended(nil)
 				return version, false
 			}
 			if ev.Type == watch.Error {
 				err := apierrors.FromObject(ev.Object)
+				f.ended(err)
 				return version, !retryable(err)
 			}
 			o, ok := ev.Object.(metav1.Object)
@@ -180,13 +222,25 @@ func (f *feed) consume(ctx context.Context, w watch.Interface, version string) (
 				continue
 			}
 			version = o.GetResourceVersion()
-			switch ev.Type {
-			case watch.Added, watch.Modified:
-				f.sink.put(o)
-			case watch.Deleted:
-				f.sink.remove(o)
-			}
+			f.hand(ev.Type, o)
 		}
+	}
+}
+
+// ended tells the observer why a watch ended; nil says that the server closed it.
+func (f *feed) ended(err error) {
+	if f.observer == nil {
+		return
+	}
+	switch {
+	case err == nil:
+		f.observer.watchFailed(watchEOF)
+	case apierrors.IsGone(err) || apierrors.IsResourceExpired(err):
+		f.observer.watchFailed(watchExpired)
+	case apierrors.ReasonForError(err) == reasonCut:
+		f.observer.watchFailed(watchUnexpectedEOF)
+	default:
+		f.observer.watchFailed(watchFail)
 	}
 }
 
@@ -194,7 +248,7 @@ func (f *feed) consume(ctx context.Context, w watch.Interface, version string) (
 // it had reached: the server is away or busy. Anything else needs a new listing.
 func retryable(err error) bool {
 	switch apierrors.ReasonForError(err) {
-	case metav1.StatusReasonUnknown, metav1.StatusReasonTooManyRequests, metav1.StatusReasonServiceUnavailable,
+	case metav1.StatusReasonUnknown, reasonCut, metav1.StatusReasonTooManyRequests, metav1.StatusReasonServiceUnavailable,
 		metav1.StatusReasonServerTimeout, metav1.StatusReasonInternalError:
 		return !apierrors.IsGone(err)
 	}
@@ -224,38 +278,18 @@ func (b *backoff) pause(ctx context.Context, wake ...<-chan struct{}) {
 	}
 }
 
-// objects is the source of whole objects.
-type objects struct{ dynamic.ResourceInterface }
-
-func (s objects) list(ctx context.Context, opts metav1.ListOptions) (page, error) {
-	l, err := s.List(ctx, opts)
-	if err != nil {
-		return page{}, err
-	}
-	p := page{version: l.GetResourceVersion(), nextPage: l.GetContinue(), items: make([]metav1.Object, len(l.Items))}
-	for i := range l.Items {
-		p.items[i] = &unstructured.Unstructured{Object: l.Items[i].Object}
-	}
-	return p, nil
-}
-
-func (s objects) watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
-	return s.Watch(ctx, opts)
-}
-
 // headers is the source of metadata alone.
 type headers struct{ metadata.ResourceInterface }
 
-func (s headers) list(ctx context.Context, opts metav1.ListOptions) (page, error) {
+func (s headers) list(ctx context.Context, opts metav1.ListOptions, put func(metav1.Object)) (page, error) {
 	l, err := s.List(ctx, opts)
 	if err != nil {
 		return page{}, err
 	}
-	p := page{version: l.ResourceVersion, nextPage: l.Continue, items: make([]metav1.Object, len(l.Items))}
 	for i := range l.Items {
-		p.items[i] = &metav1.PartialObjectMetadata{ObjectMeta: l.Items[i].ObjectMeta}
+		put(&l.Items[i])
 	}
-	return p, nil
+	return page{version: l.ResourceVersion, next: l.Continue}, nil
 }
 
 func (s headers) watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {

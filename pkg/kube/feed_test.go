@@ -16,7 +16,7 @@ import (
 
 // script is a source whose answers are written down; it ends the feed after the last.
 type script struct {
-	answers []any // of list: page or error; of watch: []watch.Event or error
+	answers []any // of list: listed or error; of watch: []watch.Event or error
 	done    context.CancelFunc
 
 	mu    sync.Mutex
@@ -36,10 +36,19 @@ func (s *script) next(request string) any {
 	return a
 }
 
-func (s *script) list(_ context.Context, opts metav1.ListOptions) (page, error) {
+// listed is a page with its objects.
+type listed struct {
+	items         []metav1.Object
+	version, next string
+}
+
+func (s *script) list(_ context.Context, opts metav1.ListOptions, put func(metav1.Object)) (page, error) {
 	switch a := s.next(fmt.Sprintf("list %d%s", opts.Limit, opts.Continue)).(type) {
-	case page:
-		return a, nil
+	case listed:
+		for _, o := range a.items {
+			put(o)
+		}
+		return page{version: a.version, next: a.next}, nil
 	case error:
 		return page{}, a
 	}
@@ -82,18 +91,22 @@ func TestFeed(t *testing.T) {
 	gone := apierrors.NewResourceExpired("too old")
 	goneEvent := watch.Event{Type: watch.Error, Object: &gone.ErrStatus}
 	absent := apierrors.NewNotFound(schema.GroupResource{Resource: "x"}, "")
-	one := func() page { return page{items: []metav1.Object{head("a", "1")}, version: "5"} }
+	one := func() listed { return listed{items: []metav1.Object{head("a", "1")}, version: "5"} }
+	none := []watch.Event{}
 	for name, c := range map[string]struct {
 		answers []any
 		asked   string
 		got     string
 	}{
 		"lists by pages, then watches from the list's version": {
-			[]any{page{items: []metav1.Object{head("a", "1")}, nextPage: "+2"}, page{items: []metav1.Object{head("b", "2")}, version: "5"}},
+			[]any{listed{items: []metav1.Object{head("a", "1")}, next: "+2"}, listed{items: []metav1.Object{head("b", "2")}, version: "5"}},
 			"list 500, list 500+2, watch 5", "begin, put a, put b, end"},
 		"hands on events and watches on from the last, bookmarks included": {
 			[]any{one(), []watch.Event{{Type: watch.Added, Object: head("b", "6")}, {Type: watch.Deleted, Object: head("a", "7")}, {Type: watch.Bookmark, Object: head("", "9")}}},
 			"list 500, watch 5, watch 9", "begin, put a, end, put b, remove a"},
+		"lists again when watches end and end without progress": {
+			[]any{one(), none, none, none, none, none, one()},
+			"list 500, watch 5, watch 5, watch 5, watch 5, watch 5, list 500, watch 5", "begin, put a, end, begin, put a, end"},
 		"lists again when the version is too old": {
 			[]any{one(), []watch.Event{goneEvent}, one()},
 			"list 500, watch 5, list 500, watch 5", "begin, put a, end, begin, put a, end"},
@@ -103,9 +116,9 @@ func TestFeed(t *testing.T) {
 		"watches again from the same version when the server is away": {
 			[]any{one(), errors.New("connection refused")},
 			"list 500, watch 5, watch 5", "begin, put a, end, fault"},
-		"begins anew when a list breaks off": {
-			[]any{page{items: []metav1.Object{head("a", "1")}, nextPage: "+2"}, error(gone), one()},
-			"list 500, list 500+2, list 500, watch 5", "begin, put a, fault, begin, put a, end"},
+		"begins anew when a list breaks off, then in one piece": {
+			[]any{listed{items: []metav1.Object{head("a", "1")}, next: "+2"}, error(gone), one()},
+			"list 500, list 500+2, list 0, watch 5", "begin, put a, fault, begin, put a, end"},
 		"shows a resource that vanished as empty": {
 			[]any{one(), error(absent), error(absent)},
 			"list 500, watch 5, list 500, list 500", "begin, put a, end, begin, begin, end, begin"},

@@ -112,7 +112,7 @@ func (l *informers) join(ctx context.Context, r resource, key informerKey, s sub
 	i, running := l.all[key]
 	if !running {
 		i = &informer{key: key, done: make(chan struct{}), subscribers: map[subscriber]bool{}}
-		i.feed = newFeed(objects{l.clients.client(r, key.namespace)}, i, key.labels, key.fields, l.clients.discoveryChanged)
+		i.feed = newFeed(l.clients.source(r, key.namespace), i, key.labels, key.fields, l.clients.discoveryChanged)
 		// An informer lives until its last subscriber left, not as long as the call that made it.
 		ctx, i.stop = context.WithCancel(context.WithoutCancel(ctx))
 		l.all[key] = i

@@ -538,7 +538,7 @@ func (t *Tracker) plan(ctx context.Context, watches *sync.WaitGroup) (again bool
 	t.mu.Unlock()
 
 	if watchClasses {
-		f := newFeed(objects{t.clients.Dynamic.Resource(storageClasses)}, &classSink{t: t}, "", "", t.clients.discoveryChanged)
+		f := newFeed(t.clients.source(resource{gvr: storageClasses, kind: "StorageClass"}, ""), &classSink{t: t}, "", "", t.clients.discoveryChanged)
 		watches.Go(func() { f.run(ctx) })
 	}
 	for _, k := range start {
@@ -609,7 +609,7 @@ func (t *Tracker) follow(ctx context.Context, watches *sync.WaitGroup, k *kindWa
 	if k.kindKey == (kindKey{"v1", "Secret"}) {
 		fields = "type!=helm.sh/release.v1" // large, and never part of a release
 	}
-	f := newFeed(objects{t.clients.client(r, "")}, k, t.selector.String(), fields, t.clients.discoveryChanged)
+	f := newFeed(t.clients.source(r, ""), k, t.selector.String(), fields, t.clients.discoveryChanged)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	ctx, k.stop = context.WithCancel(ctx)

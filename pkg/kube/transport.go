@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -46,29 +47,53 @@ func (t *transport) bounded(r *http.Request) (*http.Response, error) {
 	if longRunning(r) {
 		return t.next.RoundTrip(r)
 	}
-	// The bound covers the body too: a server may stop in the middle of it.
-	ctx, stop := context.WithTimeoutCause(r.Context(), t.timeout,
-		fmt.Errorf("no full answer from %s within %s: %w", r.URL.Host, t.timeout, context.DeadlineExceeded))
+	ctx, cancel := context.WithCancelCause(r.Context())
+	bound := time.AfterFunc(t.timeout, func() {
+		cancel(fmt.Errorf("no answer from %s within %s: %w", r.URL.Host, t.timeout, context.DeadlineExceeded))
+	})
 	res, err := t.next.RoundTrip(r.WithContext(ctx))
+	bound.Stop()
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil && r.Context().Err() == nil {
-			err = cause
-		}
-		stop()
+		err = why(ctx, r, err)
+		cancel(nil)
 		return nil, err
 	}
-	res.Body = &boundBody{ReadCloser: res.Body, stop: stop}
+	res.Body = &boundBody{ReadCloser: res.Body, bound: bound, timeout: t.timeout, cancel: cancel,
+		why: func(err error) error { return why(ctx, r, err) }}
 	return res, nil
 }
 
-// boundBody ends the bound of a request when its answer was read.
+// why is what a request failed of: its bound, or else err.
+func why(ctx context.Context, r *http.Request, err error) error {
+	if cause := context.Cause(ctx); cause != nil && r.Context().Err() == nil {
+		return cause
+	}
+	return err
+}
+
+// boundBody bounds each wait for more of an answer: a server may stop in the
+// middle of it. The reader may take its time in between.
 type boundBody struct {
 	io.ReadCloser
-	stop context.CancelFunc
+	bound   *time.Timer
+	timeout time.Duration
+	cancel  context.CancelCauseFunc
+	why     func(error) error
+}
+
+func (b *boundBody) Read(p []byte) (int, error) {
+	b.bound.Reset(b.timeout)
+	n, err := b.ReadCloser.Read(p)
+	b.bound.Stop()
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = b.why(err)
+	}
+	return n, err
 }
 
 func (b *boundBody) Close() error {
-	defer b.stop()
+	b.bound.Stop()
+	defer b.cancel(nil)
 	return b.ReadCloser.Close()
 }
 
