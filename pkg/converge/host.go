@@ -5,9 +5,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
+	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/hookrun"
+	"github.com/addon-operator/addon-operator/pkg/status"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
@@ -36,8 +39,73 @@ func (r host) Settled(id hook.ID) (moved bool, err error) {
 // Changed wakes an owner after a commit outside of its pass.
 func (r host) Changed(o hook.Owner) { r.changed(o) }
 
-// Ran counts a run.
-func (r host) Ran(run hookrun.Run) { r.meter.HookRun(run) }
+// Ran counts a run. One outside of a pass shows in the status until it succeeds.
+func (r host) Ran(run hookrun.Run) {
+	r.meter.HookRun(run)
+	if run.InPass {
+		return // the pass reports it
+	}
+	line := ""
+	if run.Err != nil && !run.AllowFailure {
+		line = fmt.Sprintf("binding %s: %v", run.Binding, run.Err)
+		r.cfg.Ports.Reporter.Event(run.ID.Owner.Module, true, status.ReasonHookFailed, line)
+	}
+	r.trouble(run.ID, run.Binding, hookTrouble{line: line})
+}
+
+// Lasts shows that a run outside of a pass does not end.
+func (r host) Lasts(id hook.ID, binding string, since time.Time) {
+	line := fmt.Sprintf("hook %s, binding %s, has run since %s", id.Name, binding, since.UTC().Format(time.TimeOnly))
+	r.log.Warn("hook run lasts", "hook", id.String(), "binding", binding, "since", since.UTC().Format(time.TimeOnly))
+	r.trouble(id, binding, hookTrouble{line: line, hangs: true})
+}
+
+// trouble notes how a hook does at a binding, and reports the module when that changed.
+func (r host) trouble(id hook.ID, binding string, t hookTrouble) {
+	st := r.modules[id.Owner.Module]
+	if st == nil {
+		return
+	}
+	moved := false
+	st.edit(func(st *moduleState) { moved = st.runs.set(id.Name+" "+binding, t) })
+	if moved {
+		r.report(st)
+	}
+}
+
+// hookTrouble is a run that failed, or one that does not end; without a line there is none.
+type hookTrouble struct {
+	line  string
+	hangs bool
+}
+
+// hookTroubles are those of a module's hooks by hook and binding.
+type hookTroubles map[string]hookTrouble
+
+func (h *hookTroubles) set(key string, t hookTrouble) (moved bool) {
+	if (*h)[key] == t {
+		return false
+	}
+	if *h == nil {
+		*h = hookTroubles{}
+	}
+	(*h)[key] = t
+	if t.line == "" {
+		delete(*h, key)
+	}
+	return true
+}
+
+func (h hookTroubles) lines() (failing, hanging []string) {
+	for _, key := range slices.Sorted(maps.Keys(h)) {
+		if t := h[key]; t.hangs {
+			hanging = append(hanging, t.line)
+		} else {
+			failing = append(failing, t.line)
+		}
+	}
+	return failing, hanging
+}
 
 // Values are the newest texts of VALUES_PATH and CONFIG_VALUES_PATH (C-106).
 func (r host) Values(o hook.Owner) (vals, config []byte) { return r.hookValues(o, r.published.Load()) }

@@ -158,6 +158,7 @@ func (p *pass) forget(ctx context.Context) error {
 		st.removing, st.gone, st.ready, st.verify = false, false, false, false
 		st.healthReason, st.healthMessage, st.repairs = "", "", nil
 		st.crds = crdState{}
+		st.runs = nil
 	})
 	p.cfg.Ports.Reporter.Event(name, false, "Uninstalled", "the module is off and its release is removed")
 	for _, other := range p.leaving.leave(name) {

@@ -58,6 +58,7 @@ type moduleState struct {
 	// healthReason and healthMessage say why a repair did not help; empty when there is nothing to say.
 	healthReason, healthMessage string
 	repairs                     repairs
+	runs                        hookTroubles
 	fuse                        fuse
 	timer                       *time.Timer // shows a step that lasts
 	// interrupt ends the hooks of the running attempt; nil while there is none.

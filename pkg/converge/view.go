@@ -127,6 +127,7 @@ func (l *Loop) summarize(st *moduleState) status.Module {
 		HasChart: st.desc.HasChart, Objects: objs,
 		HealthReason: st.healthReason, HealthMessage: st.healthMessage,
 	}
+	f.FailingHooks, f.HangingHooks = st.runs.lines()
 	if waitsFor != "" && st.attempt == status.Waits {
 		f.Message = waitsFor
 	}

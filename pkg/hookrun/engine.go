@@ -56,6 +56,8 @@ type Host interface {
 	Changed(o hook.Owner)
 	// Ran is told of every run that ended.
 	Ran(r Run)
+	// Lasts is told of a run outside of a pass that has not ended after a minute.
+	Lasts(id hook.ID, binding string, since time.Time)
 }
 
 // Effect is what a run changed.
@@ -75,6 +77,8 @@ type Run struct {
 	Waited       time.Duration
 	Err          error
 	AllowFailure bool
+	// InPass: it ran by order, on behalf of a pass.
+	InPass bool
 }
 
 // Pass is on whose behalf hooks are started or run by order. The zero value is nobody's.

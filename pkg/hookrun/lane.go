@@ -50,7 +50,7 @@ type lane struct {
 	compacted int
 	// newest are the waiting events that a later one of their object may be merged into;
 	// nil while the lane is short, or when tasks left it.
-	newest map[eventKey]*task
+	newest  map[eventKey]*task
 	changed chan struct{} // closed and renewed when tasks are removed
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
@@ -23,6 +24,7 @@ type call struct {
 	// values, if set, replaces the host's newest values.
 	values ValuesFunc
 	urgent bool
+	inPass bool
 }
 
 // errStopped is the end of a run whose owner was removed meanwhile: nothing of it counts.
@@ -41,7 +43,9 @@ func (e *Engine) once(ctx context.Context, h *boundHook, c call) (hook.Output, E
 	if h.stopped() {
 		return hook.Output{}, Effect{}, errStopped
 	}
+	ended := e.watchRun(h, c)
 	out, err := h.run(ctx, e.input(h, c))
+	ended()
 	var eff Effect
 	if err == nil {
 		eff, err = e.take(ctx, h, out, c)
@@ -55,9 +59,35 @@ func (e *Engine) once(ctx context.Context, h *boundHook, c call) (hook.Output, E
 		usage = failed.Usage
 	}
 	e.cfg.Host.Ran(Run{ID: h.ID, Binding: c.binding, Queue: c.queue, Activation: c.activation, Usage: usage,
-		Err: err, AllowFailure: c.allowFailure, Waited: c.waited})
+		Err: err, AllowFailure: c.allowFailure, Waited: c.waited, InPass: c.inPass})
 	return out, eff, err
 }
+
+// watchRun tells the host should the run last, and not after it ended.
+func (e *Engine) watchRun(h *boundHook, c call) (ended func()) {
+	if c.inPass {
+		return func() {} // the pass shows its steps
+	}
+	begin := time.Now()
+	var mu sync.Mutex
+	over := false
+	timer := time.AfterFunc(longRun, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			e.cfg.Host.Lasts(h.ID, c.binding, begin)
+		}
+	})
+	return func() {
+		timer.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+	}
+}
+
+// longRun is when people are told of a run that has not ended.
+const longRun = time.Minute
 
 // take puts the output of a successful run in force, unless the owner was removed meanwhile.
 func (e *Engine) take(ctx context.Context, h *boundHook, out hook.Output, c call) (Effect, error) {
@@ -126,7 +156,7 @@ func (e *Engine) Phase(ctx context.Context, u *Unit, b hook.Binding, p Pass) (Ef
 	for _, h := range hooks {
 		p.step(fmt.Sprintf("%s hook %s", b, h.Name))
 		eff, err := e.run(ctx, h, call{binding: string(b), queue: mainQueue, activation: p.Activation,
-			contexts: []hook.Context{lifecycle(h, b)}, done: []string{string(b)}, values: p.Values})
+			contexts: []hook.Context{lifecycle(h, b)}, done: []string{string(b)}, values: p.Values, inPass: true})
 		if err != nil {
 			return total, err
 		}
@@ -158,7 +188,8 @@ func (e *Engine) batch(ctx context.Context, tasks []*task) error {
 		head.unit.phases.Lock()
 		defer head.unit.phases.Unlock()
 	}
-	c := call{queue: head.queue, allowFailure: head.allowFailure, activation: "Kubernetes", waited: time.Since(head.pushed)}
+	c := call{queue: head.queue, allowFailure: head.allowFailure, activation: "Kubernetes", waited: time.Since(head.pushed),
+		inPass: head.waited} // the pass waits for it and reports it
 	c.binding = head.context.Binding
 	for _, t := range tasks {
 		c.contexts = append(c.contexts, t.context)

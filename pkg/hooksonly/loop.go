@@ -147,6 +147,7 @@ func (h host) Ran(r hookrun.Run) {
 	h.cfg.Ports.Meter.HookRun(r)
 	h.note(r.ID.Name, func(s *Status) {
 		s.Runs++
+		s.Since = time.Time{}
 		s.LastRun = time.Now()
 		s.LastError = ""
 		if r.Err != nil {
@@ -154,6 +155,12 @@ func (h host) Ran(r hookrun.Run) {
 			s.LastError = r.Err.Error()
 		}
 	})
+}
+
+// Lasts shows that a run does not end.
+func (h host) Lasts(id hook.ID, binding string, since time.Time) {
+	h.log.Warn("hook run lasts", "hook", id.Name, "binding", binding, "since", since.UTC().Format(time.TimeOnly))
+	h.note(id.Name, func(s *Status) { s.Since = since })
 }
 
 // Apply performs object operations, then metric samples (C-109).

@@ -21,6 +21,8 @@ type Status struct {
 	State          State
 	Runs, Failures int
 	LastRun        time.Time
+	// Since is when a run began that has not ended for a minute; zero without one.
+	Since time.Time
 	// LastError is that of the newest attempt or run, empty after a success.
 	LastError string
 }

@@ -102,6 +102,9 @@ func (w *hooksWiring) Hooks() any {
 		if h.LastError != "" {
 			row["lastError"] = h.LastError
 		}
+		if !h.Since.IsZero() {
+			row["runsSince"] = h.Since.UTC().Format(time.RFC3339)
+		}
 		if !h.LastRun.IsZero() {
 			row["lastRun"] = h.LastRun.UTC().Format(time.RFC3339)
 		}

@@ -21,6 +21,8 @@ const (
 	Reconciled = "Reconciled"
 	// Healthy: every object of the release is current.
 	Healthy = "Healthy"
+	// HooksSucceeding: no run for an event, a tick or a review has failed without a success since, and none hangs.
+	HooksSucceeding = "HooksSucceeding"
 	// Ready: all of the above.
 	Ready = "Ready"
 	// Stalled: attempts have failed for a long time.
@@ -58,6 +60,7 @@ const (
 	ReasonRunning           = "Running"
 	ReasonDisabled          = "Disabled"
 	ReasonHookFailed        = "HookFailed"
+	ReasonHookHangs         = "HookHangs"
 	ReasonScriptFailed      = "EnabledScriptFailed"
 	ReasonValuesInvalid     = "ValuesInvalid"
 	ReasonConfigInvalid     = "ConfigInvalid"
@@ -155,13 +158,15 @@ type Facts struct {
 	// HealthReason and HealthMessage override the health of objects, such as Contested.
 	HealthReason  string
 	HealthMessage string
+	// FailingHooks and HangingHooks are one line each, about runs outside of attempts.
+	FailingHooks, HangingHooks []string
 }
 
 // Summarize derives conditions, phase and reason.
 func Summarize(f Facts) Module {
 	m := Module{Name: f.Name, Weight: f.Weight, Enabled: f.On, Version: f.Version, Namespace: f.Namespace,
 		Revision: f.Revision, Global: f.Global, NextTry: f.NextTry}
-	conds := []Condition{enabled(f), configValid(f), reconciled(f), healthy(f)}
+	conds := []Condition{enabled(f), configValid(f), reconciled(f), healthy(f), hooksSucceeding(f)}
 	ready := Condition{Type: Ready, Status: true, Reason: ReasonReady, Message: "everything is applied and healthy"}
 	for _, c := range conds {
 		if !c.Status {
@@ -243,6 +248,16 @@ func healthy(f Facts) Condition {
 		c.Message = fmt.Sprintf("all %d objects are current", len(f.Objects))
 	}
 	return c
+}
+
+func hooksSucceeding(f Facts) Condition {
+	switch {
+	case len(f.FailingHooks) > 0:
+		return Condition{Type: HooksSucceeding, Reason: ReasonHookFailed, Message: list(f.FailingHooks)}
+	case len(f.HangingHooks) > 0:
+		return Condition{Type: HooksSucceeding, Reason: ReasonHookHangs, Message: list(f.HangingHooks)}
+	}
+	return Condition{Type: HooksSucceeding, Status: true, Reason: "Succeeding", Message: "no hook fails"}
 }
 
 func stalled(f Facts) Condition {
