@@ -168,7 +168,10 @@ func newEntry(owner hook.Owner, h Hook, options *Options) (*entry, error) {
 	}, nil
 }
 
-var errTimeout = errors.New("no result in time")
+var (
+	errTimeout = errors.New("no result in time")
+	errEnded   = errors.New("the hook ended its goroutine: expected it to return")
+)
 
 type result struct {
 	out hook.Output
@@ -185,7 +188,7 @@ func (e *entry) run(ctx context.Context, in hook.Input) (hook.Output, error) {
 	}
 	began := time.Now()
 	done := make(chan struct{})
-	var res result
+	res := result{err: errEnded} // what remains when the hook calls runtime.Goexit
 	go func() {
 		defer close(done)
 		res.out, res.err = e.start(limited, in, e.logger(in.Labels))

@@ -2,7 +2,6 @@ package sdk
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -48,20 +47,13 @@ type panicError struct {
 
 func (e *panicError) Error() string { return e.cause + "\n" + e.stack }
 
-var errEnded = errors.New("the hook ended its goroutine: expected it to return")
-
 func call(ctx context.Context, h Hook, in *Input) (err error) {
-	returned := false
 	defer func() {
 		if r := recover(); r != nil {
 			err = &panicError{cause: strings.Join(strings.Fields(fmt.Sprintf("panic: %v", r)), " "), stack: firstLines(debug.Stack())}
-		} else if !returned {
-			err = errEnded
 		}
 	}()
-	err = h.Run(ctx, in)
-	returned = true
-	return err
+	return h.Run(ctx, in)
 }
 
 // stackLines is how much of a stack people are shown: two lines a call.
