@@ -42,12 +42,12 @@ func newQueueMetrics(f, withActions factory) queueMetrics {
 
 // QueueAction counts an action on a queue, such as add or remove.
 func (s *Self) QueueAction(queue, action string, took time.Duration) {
-	s.queues.actions.WithLabelValues(queue, action).Observe(took.Seconds())
+	s.queues.actions.WithLabelValues(labels(queue, action)...).Observe(took.Seconds())
 }
 
 // Compacted counts a compaction of a queue because of a hook's tasks.
 func (s *Self) Compacted(queue string, id hook.ID) {
-	s.queues.compacted.WithLabelValues(queue, id.Name).Inc()
+	s.queues.compacted.WithLabelValues(labels(queue, id.Name)...).Inc()
 }
 
 // WatchQueues shows what read tells, asked at each scrape. Call it once.
@@ -89,7 +89,7 @@ func (c queueCollector) Collect(out chan<- prometheus.Metric) {
 		// Hooks of two modules may have one name (B-03).
 		byName := map[string]int{}
 		for id, n := range q.Hooks {
-			byName[id.Name] += n
+			byName[label(id.Name)] += n
 		}
 		for name, n := range byName {
 			if n > manyTasks {
@@ -99,10 +99,6 @@ func (c queueCollector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-func gauge(out chan<- prometheus.Metric, d *prometheus.Desc, value int, labels ...string) {
-	m, err := prometheus.NewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
-	if err != nil { // a name that is not UTF-8
-		return
-	}
-	out <- m
+func gauge(out chan<- prometheus.Metric, d *prometheus.Desc, value int, values ...string) {
+	out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels(values...)...)
 }

@@ -102,7 +102,7 @@ func (s *Self) HookRun(r Run) {
 		if r.AllowFailure {
 			counters = m.allowed
 		}
-		s.runs.failures.WithLabelValues(r.ID.Owner.Module, r.ID.Name, string(cmp.Or(r.Reason, hook.ReasonExit))).Inc()
+		s.runs.failures.WithLabelValues(label(r.ID.Owner.Module), label(r.ID.Name), string(cmp.Or(r.Reason, hook.ReasonExit))).Inc()
 	}
 	for _, c := range counters {
 		c.WithLabelValues(labels...).Inc()
@@ -114,7 +114,7 @@ func (s *Self) HookRun(r Run) {
 
 // of picks the metrics of a run's owner and the values of their labels.
 func (m runMetrics) of(r Run) (hookMetrics, []string) {
-	labels := []string{r.ID.Owner.Module, r.ID.Name, r.Binding, r.Queue, r.Activation}
+	labels := labels(r.ID.Owner.Module, r.ID.Name, r.Binding, r.Queue, r.Activation)
 	switch {
 	case r.ID.Owner.IsStandalone():
 		return m.standalone, labels[1:4]

@@ -93,10 +93,20 @@ func (s *Self) Forget(o hook.Owner) {
 // labels of a hook: module and hook, without modules only hook; then more. The
 // module of global hooks is "".
 func (s *Self) labels(id hook.ID, more ...string) []string {
+	all := append([]string{id.Owner.Module, id.Name}, more...)
 	if s.standalone {
-		return append([]string{id.Name}, more...)
+		all = all[1:]
 	}
-	return append([]string{id.Owner.Module, id.Name}, more...)
+	return labels(all...)
+}
+
+// labels makes values that every exposition format accepts: files and what they say
+// need not be UTF-8.
+func labels(values ...string) []string {
+	for i, v := range values {
+		values[i] = label(v)
+	}
+	return values
 }
 
 // hookLabels are the names that belong to labels.

@@ -65,7 +65,9 @@ func (s *Self) Bindings(id hook.ID, n int) {
 }
 
 // MonitorMissing counts a snapshot asked of a binding that is not watched.
-func (s *Self) MonitorMissing(binding string) { s.watches.missing.WithLabelValues(binding).Inc() }
+func (s *Self) MonitorMissing(binding string) {
+	s.watches.missing.WithLabelValues(label(binding)).Inc()
+}
 
 // clientMetrics are those of C-503.
 type clientMetrics struct {
@@ -108,8 +110,8 @@ func (s *Self) Requested(r Request) {
 	if r.Code != 0 {
 		code = strconv.Itoa(r.Code)
 	}
-	s.client.latency.WithLabelValues(r.Component, r.Method, r.Path).Observe(r.Took.Seconds())
-	s.client.results.WithLabelValues(r.Component, code, r.Method, r.Host).Inc()
+	s.client.latency.WithLabelValues(labels(r.Component, r.Method, r.Path)...).Observe(r.Took.Seconds())
+	s.client.results.WithLabelValues(labels(r.Component, code, r.Method, r.Host)...).Inc()
 }
 
 // WatchFailed counts a watch that ended; errorType is expired, eof, unexpected-eof, fail or nil.
@@ -118,5 +120,5 @@ func (s *Self) WatchFailed(errorType string) { s.client.watchErrors.WithLabelVal
 // RateLimited counts a request that waited for a rate limit of the client. Without
 // such a limit, which is the default, there is nothing to see.
 func (s *Self) RateLimited(verb, url string, waited time.Duration) {
-	s.client.limiter.WithLabelValues(verb, url).Observe(waited.Seconds())
+	s.client.limiter.WithLabelValues(labels(verb, url)...).Observe(waited.Seconds())
 }
