@@ -33,13 +33,26 @@ func (e *Invalid) Error() string {
 type checker struct {
 	violations []string
 	warnings   []string
+	// How many more there were: a flood of bad documents is no flood of messages.
+	moreViolations, moreWarnings int
 }
 
+// maxMessages is how many violations, and how many warnings, are told in full.
+const maxMessages = 50
+
 func (c *checker) fail(path, format string, args ...any) {
+	if len(c.violations) == maxMessages {
+		c.moreViolations++
+		return
+	}
 	c.violations = append(c.violations, join(path, "")+" "+fmt.Sprintf(format, args...))
 }
 
 func (c *checker) warn(format string, args ...any) {
+	if len(c.warnings) == maxMessages {
+		c.moreWarnings++
+		return
+	}
 	c.warnings = append(c.warnings, fmt.Sprintf(format, args...))
 }
 
@@ -47,7 +60,17 @@ func (c *checker) err(what string) error {
 	if len(c.violations) == 0 {
 		return nil
 	}
-	return &Invalid{What: what, Violations: c.violations}
+	return &Invalid{What: what, Violations: more(c.violations, c.moreViolations)}
+}
+
+// allWarnings are the warnings, the last of which may say how many more there were.
+func (c *checker) allWarnings() []string { return more(c.warnings, c.moreWarnings) }
+
+func more(messages []string, n int) []string {
+	if n == 0 {
+		return messages
+	}
+	return append(slices.Clone(messages), fmt.Sprintf("and %d more", n))
 }
 
 // join appends key to a dotted path; the root is called so.

@@ -45,6 +45,9 @@ func operationDocuments(text []byte) ([]any, error) {
 	}
 	docs = nil
 	for _, part := range splitYAML(text) {
+		if len(bytes.TrimSpace(part)) == 0 {
+			continue // a decoder for each of a million markers would take a minute
+		}
 		doc, err := decodeYAML(part)
 		if err != nil {
 			if looksLikeJSON(text) {

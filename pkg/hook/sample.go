@@ -43,7 +43,7 @@ func ParseSamples(text []byte) ([]Sample, []string, error) {
 	if err := c.err("got bad metrics"); err != nil {
 		return nil, nil, err
 	}
-	return out, c.warnings, nil
+	return out, c.allWarnings(), nil
 }
 
 // sample reads one operation; false means that it is to be passed over.

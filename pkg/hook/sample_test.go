@@ -55,6 +55,20 @@ func TestParseSamplesListsAllViolations(t *testing.T) {
 	}
 }
 
+func TestAFloodOfBadDocumentsIsNoFloodOfMessages(t *testing.T) {
+	_, _, err := ParseSamples([]byte(strings.Repeat(`{"action":"set"}`, 1000)))
+	if err == nil || strings.Count(err.Error(), "\n") != maxMessages+1 || !strings.HasSuffix(err.Error(), "and 1950 more") {
+		t.Errorf("got %v", err)
+	}
+	_, warnings, err := ParseSamples([]byte(strings.Repeat(`{"action":"inc"}`, 1000)))
+	if err != nil || len(warnings) != maxMessages+1 || warnings[maxMessages] != "and 950 more" {
+		t.Errorf("got %v, %v", warnings, err)
+	}
+	if _, err := ParseOperations([]byte(strings.Repeat("---\n", 1<<16) + strings.Repeat("---\n{}\n", 1000))); err == nil || !strings.HasSuffix(err.Error(), "and 950 more") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func FuzzParseSamples(f *testing.F) {
 	f.Add([]byte(`{"name":"a","group":"g","action":"observe","value":1.5,"buckets":[1,2.5],"labels":{"x":"y"}}`))
 	f.Add([]byte(`{"name":"a","add":1}` + "\n" + `{"group":"g","action":"expire"}`))

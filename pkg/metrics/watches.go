@@ -27,7 +27,7 @@ func newWatchMetrics(f, withModules factory) watchMetrics {
 		objects:  of.gauge("kube_snapshot_objects", "Objects in the snapshot of a binding.", labels...),
 		filtered: of.histogram("kube_jq_filter_duration_seconds", "Duration of a run of a binding's jqFilter.", fast(), labels...),
 		events:   of.histogram("kube_event_duration_seconds", "Time from the arrival of an object to the queue of its binding, filter included.", fast(), labels...),
-		bindings: withModules.ofHooks().gauge("binding_count", "Kubernetes and schedule bindings of a hook."),
+		bindings: withModules.ofHooks().gauge("binding_count", "Bindings of a hook."),
 		missing:  f.counter("binding_monitor_missing_total", "Snapshots asked of a binding that is not watched.", "binding"),
 	}
 }
