@@ -23,10 +23,10 @@ type Server struct {
 	conversion *endpoint
 	running    chan struct{} // closed when Run has begun
 	begin      sync.Once
-	queue      workqueue.TypedRateLimitingInterface[key]
-	crds       chan struct{} // the set of CRDs changed
-	syncing    sync.Mutex    // one write to the cluster at a time
-	contest    contest       // guarded by syncing
+	queue      workqueue.TypedRateLimitingInterface[key] // made by Run, as it has goroutines
+	crds       chan struct{}                             // the set of CRDs changed
+	syncing    sync.Mutex                                // one write to the cluster at a time
+	contest    contest                                   // guarded by syncing
 
 	mu    sync.Mutex
 	table table
@@ -55,9 +55,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:     cfg,
 		running: make(chan struct{}),
 		crds:    make(chan struct{}, 1),
-		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[key](time.Second, time.Minute)),
-		table: table{owners: map[hook.Owner]*registration{}, withdrawn: sets.New[string]()},
+		table:   table{owners: map[hook.Owner]*registration{}, withdrawn: sets.New[string]()},
 	}
 	if s.admission, err = newEndpoint(&s.cfg, cfg.Admission, forAdmission); err != nil {
 		return nil, err
@@ -71,7 +69,11 @@ func New(cfg Config) (*Server, error) {
 // a second call.
 func (s *Server) Run(ctx context.Context) error {
 	first := false
-	s.begin.Do(func() { first = true; close(s.running) })
+	s.begin.Do(func() {
+		first = true
+		s.queue = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[key](time.Second, time.Minute))
+		close(s.running)
+	})
 	if !first {
 		return errors.New("webhook: Run was called twice")
 	}
