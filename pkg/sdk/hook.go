@@ -97,20 +97,20 @@ func (o order) declare(d document) error {
 // OnStartup runs the hook once, before all else, in ascending order (C-036).
 func OnStartup(number int) Binding { return order{hook.OnStartup, number} }
 
-// BeforeAll and AfterAll run a global hook around each pass over all modules (C-032).
+// BeforeAll runs a global hook before each pass over all modules (C-032).
 func BeforeAll(number int) Binding { return order{hook.BeforeAll, number} }
 
-// AfterAll: see BeforeAll.
+// AfterAll runs a global hook after each pass over all modules (C-032).
 func AfterAll(number int) Binding { return order{hook.AfterAll, number} }
 
-// BeforeHelm and AfterHelm run a module's hook around its release (C-032).
+// BeforeHelm runs a module's hook before its release is installed or upgraded (C-032).
 func BeforeHelm(number int) Binding { return order{hook.BeforeHelm, number} }
 
-// AfterHelm: see BeforeHelm.
+// AfterHelm runs a module's hook after its release was installed or upgraded (C-032).
 func AfterHelm(number int) Binding { return order{hook.AfterHelm, number} }
 
-// BeforeDeleteHelm and AfterDeleteHelm run a module's hook around the removal of its release (C-032).
+// BeforeDeleteHelm runs a module's hook before the removal of its release (C-032).
 func BeforeDeleteHelm(number int) Binding { return order{hook.BeforeDeleteHelm, number} }
 
-// AfterDeleteHelm: see BeforeDeleteHelm.
+// AfterDeleteHelm runs a module's hook after the removal of its release (C-032).
 func AfterDeleteHelm(number int) Binding { return order{hook.AfterDeleteHelm, number} }

@@ -134,7 +134,7 @@ func (r *Registry) Bind(h hook.Hook) (hook.Func, bool) {
 // entry is a hook of the registry.
 type entry struct {
 	hook    hook.Hook
-	start   func(context.Context, hook.Input, *slog.Logger) (hook.Output, error)
+	code    Hook
 	options *Options
 
 	mu sync.Mutex
@@ -159,13 +159,7 @@ func newEntry(owner hook.Owner, h Hook, options *Options) (*entry, error) {
 		return nil, fmt.Errorf("hook %s: %w", id, err)
 	}
 	digest := values.Digest(slices.Concat([]byte(options.Version+"\x00"), config))
-	return &entry{
-		hook: hook.Hook{ID: id, Digest: digest, Spec: spec},
-		start: func(ctx context.Context, in hook.Input, log *slog.Logger) (hook.Output, error) {
-			return Run(ctx, h, in, log)
-		},
-		options: options,
-	}, nil
+	return &entry{hook: hook.Hook{ID: id, Digest: digest, Spec: spec}, code: h, options: options}, nil
 }
 
 var (
@@ -191,9 +185,9 @@ func (e *entry) run(ctx context.Context, in hook.Input) (hook.Output, error) {
 	res := result{err: errEnded} // what remains when the hook calls runtime.Goexit
 	go func() {
 		defer close(done)
-		res.out, res.err = e.start(limited, in, e.logger(in.Labels))
+		res.out, res.err = Run(limited, e.code, in, e.logger(in.Labels))
 	}()
-	cause, returned := e.await(limited, done)
+	returned, cause := e.await(limited, done)
 	usage := hook.Usage{Wall: time.Since(began)}
 	out := hook.Output{Usage: usage}
 	switch {
@@ -214,25 +208,25 @@ func (e *entry) run(ctx context.Context, in hook.Input) (hook.Output, error) {
 	return res.out, nil
 }
 
-// await waits for the end of a run, and a grace longer than its context; not returned means
-// that it is abandoned. The cause is nil if the run was in time.
-func (e *entry) await(ctx context.Context, done <-chan struct{}) (cause error, returned bool) {
+// await waits for the end of a run, and a grace longer than its context; a run that has not
+// returned then is abandoned. The cause is why the context ended before the run, if it did.
+func (e *entry) await(ctx context.Context, done <-chan struct{}) (returned bool, cause error) {
 	select {
 	case <-done:
-		return nil, true
+		return true, nil
 	case <-ctx.Done():
 	}
 	grace := time.NewTimer(e.options.Grace)
 	defer grace.Stop()
 	select {
 	case <-done:
-		return context.Cause(ctx), true
+		return true, context.Cause(ctx)
 	case <-grace.C:
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.abandoned = append(e.abandoned, done)
-	return context.Cause(ctx), false
+	return false, context.Cause(ctx)
 }
 
 // waitForAbandoned returns when no abandoned run of the hook goes on.

@@ -100,7 +100,8 @@ func TestTheDigestFollowsVersionAndConfiguration(t *testing.T) {
 		}
 		return r.Hooks(hello)[0].Digest
 	}
-	if digest("1", 1) != digest("1", 1) || digest("1", 1) == digest("2", 1) || digest("1", 1) == digest("1", 2) {
+	first := digest("1", 1)
+	if digest("1", 1) != first || digest("2", 1) == first || digest("1", 2) == first {
 		t.Error("equal hooks need equal digests, and others another")
 	}
 }

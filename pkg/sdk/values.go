@@ -109,8 +109,8 @@ func (v *Values) find(path string) (any, bool, error) {
 			}
 			at = next
 		case []any:
-			i, err := strconv.Atoi(key)
-			if err != nil || i < 0 || i >= len(parent) {
+			i, err := strconv.ParseUint(key, 10, 31)
+			if there := err == nil && int(i) < len(parent); !there {
 				return nil, false, nil
 			}
 			at = parent[i]
