@@ -26,12 +26,41 @@ func (a *asker) flags(cmd *cobra.Command) {
 }
 
 func (a *asker) ask(cmd *cobra.Command, path string) error {
+	if f := cmd.Flag("debug-unix-socket"); f != nil && !f.Changed {
+		a.socket = liveSocket(a.socket)
+	}
 	body, err := web.Ask(cmd.Context(), a.socket, path)
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprint(cmd.OutOrStdout(), string(body))
 	return err
+}
+
+// liveSocket is the given socket, or that of an operator in hooks-only mode where only that is there.
+func liveSocket(path string) string {
+	other := operator.HooksOnly("").DebugSocket
+	if _, err := os.Stat(path); err != nil {
+		if _, err := os.Stat(other); err == nil {
+			return other
+		}
+	}
+	return path
+}
+
+// askHookCommands look at the hooks of an operator in hooks-only mode (C-472).
+func askHookCommands() []*cobra.Command {
+	var a asker
+	list := &cobra.Command{Use: "list", Short: "List the hooks of a running operator that has no modules", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.ask(cmd, "/hook/list."+a.format) }}
+	snapshot := &cobra.Command{Use: "snapshot HOOK", Short: "Show the snapshots of a hook of a running operator that has no modules", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.ask(cmd, "/hook/"+(&url.URL{Path: args[0]}).EscapedPath()+"/snapshots."+a.format)
+		}}
+	for _, cmd := range []*cobra.Command{list, snapshot} {
+		a.flags(cmd)
+	}
+	return []*cobra.Command{list, snapshot}
 }
 
 func moduleCommand() *cobra.Command {

@@ -34,11 +34,13 @@ func run(args []string) error {
 		SilenceErrors: true,
 	}
 	start := startCommand()
+	hooks := hookCommand()
+	hooks.AddCommand(askHookCommands()...)
 	// Without a sub-command the binary starts the operator (C-460).
 	root.RunE = start.RunE
 	root.Args = cobra.NoArgs
 	root.Flags().AddFlagSet(start.Flags())
-	root.AddCommand(start, moduleCommand(), globalCommand(), queueCommand(), hookCommand(), versionCommand())
-	root.SetArgs(args)
+	root.AddCommand(start, moduleCommand(), globalCommand(), queueCommand(), hooks, versionCommand())
+	root.SetArgs(likeGoTest(args))
 	return root.ExecuteContext(ctx)
 }

@@ -66,6 +66,7 @@ func startCommand() *cobra.Command {
 		cmd.Flags().String(unused, "", "accepted for compatibility; there is no client-side throttling")
 		_ = cmd.Flags().MarkHidden(unused)
 	}
+	hooks := webhookFlags(b, &cfg)
 	b.alias("listen-address", "prometheus-listen-address")
 	b.alias("listen-port", "prometheus-listen-port")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -82,6 +83,7 @@ func startCommand() *cobra.Command {
 			return fmt.Errorf("--order is %q: expected weight or requires", order)
 		}
 		cfg.ListenAddress = net.JoinHostPort(host, strconv.Itoa(port))
+		hooks.fill(&cfg)
 		var out io.Writer = os.Stderr
 		if term.IsTerminal(int(os.Stdout.Fd())) && logs.format == "text" {
 			table := newTable(os.Stdout)
@@ -115,6 +117,11 @@ func (b binder) bind(name string, env []string) {
 
 func (b binder) text(p *string, name, usage string, env ...string) {
 	b.flags.StringVar(p, name, *p, usage)
+	b.bind(name, env)
+}
+
+func (b binder) list(p *[]string, name, usage string, env ...string) {
+	b.flags.StringSliceVar(p, name, *p, usage)
 	b.bind(name, env)
 }
 

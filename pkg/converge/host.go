@@ -20,7 +20,12 @@ type host struct {
 }
 
 // Loaded drops facts of hooks that are gone.
-func (r host) Loaded(o hook.Owner, names []string) error {
+func (r host) Loaded(o hook.Owner, hooks []hook.Hook) error {
+	names := make([]string, len(hooks))
+	for i, h := range hooks {
+		names[i] = h.Name
+		r.meter.Bindings(h.ID, h.Spec.Bindings())
+	}
 	dropped, err := r.store.Keep(o, names)
 	if dropped {
 		r.facts.touch()
@@ -164,11 +169,11 @@ func jsonObject(pairs ...any) []byte {
 func (r host) Apply(ctx context.Context, h hook.Hook, out hook.Output) (hookrun.Effect, error) {
 	plan, err := r.check(h.ID, out)
 	if err != nil {
-		return hookrun.Effect{}, &hook.RunError{Hook: h.ID, Cause: err.Error(), Usage: out.Usage}
+		return hookrun.Effect{}, &hook.RunError{Hook: h.ID, Reason: hook.ReasonPatch, Cause: err.Error(), Usage: out.Usage}
 	}
 	if len(out.Operations) > 0 {
 		if err := r.objects.Execute(ctx, out.Operations); err != nil {
-			return hookrun.Effect{}, &hook.RunError{Hook: h.ID, Cause: "object operations: " + err.Error(), Usage: out.Usage}
+			return hookrun.Effect{}, &hook.RunError{Hook: h.ID, Reason: hook.ReasonOperation, Cause: "object operations: " + err.Error(), Usage: out.Usage}
 		}
 	}
 	var eff hookrun.Effect
@@ -182,7 +187,7 @@ func (r host) Apply(ctx context.Context, h hook.Hook, out hook.Output) (hookrun.
 	if len(plan.values) > 0 {
 		moved, err := r.store.Commit(h.ID, h.Digest, plan.values)
 		if err != nil {
-			return eff, &hook.RunError{Hook: h.ID, Cause: err.Error(), Usage: out.Usage}
+			return eff, &hook.RunError{Hook: h.ID, Reason: hook.ReasonPatch, Cause: err.Error(), Usage: out.Usage}
 		}
 		eff.Values = eff.Values || moved
 		if moved {

@@ -140,7 +140,7 @@ func New(cfg Config) *Loop {
 	}
 	l.hooks = hookrun.New(hookrun.Config{
 		Executables: cfg.Ports.Executables, Watcher: cfg.Ports.Watcher, Scheduler: cfg.Ports.Scheduler, Webhooks: cfg.Ports.Webhooks,
-		Host: host{l}, Ticks: l.converged.Load, Logger: l.log,
+		Host: host{l}, Compacted: l.meter.Compacted, Ticks: l.converged.Load, Logger: l.log,
 	})
 	l.facts = newFactsKeeper(cfg.Ports.Facts, l.collectFacts, l.log)
 	l.ledger.init(cfg.OrderPatience, func(m string) { l.keys.add(m, becauseRetry) })

@@ -85,6 +85,10 @@ type Meter interface {
 	// Forget drops the metrics of an owner's hooks.
 	Forget(owner hook.Owner)
 	HookRun(r hookrun.Run)
+	// Bindings is told how many bindings a loaded hook has.
+	Bindings(id hook.ID, n int)
+	// Compacted is told when tasks of a hook were brought together in a long lane (C-169).
+	Compacted(lane string, id hook.ID)
 	ModuleRun(r ModuleRun)
 }
 

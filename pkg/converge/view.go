@@ -3,6 +3,7 @@ package converge
 import (
 	"time"
 
+	"github.com/addon-operator/addon-operator/pkg/hookrun"
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/object"
 	"github.com/addon-operator/addon-operator/pkg/order"
@@ -155,5 +156,5 @@ func (l *Loop) Progress() (published, converged bool, unsettled int) {
 // Published is the newest revision of the global values, nil before the first.
 func (l *Loop) Published() *Published { return l.published.Load() }
 
-// Queues is the number of waiting tasks by lane.
-func (l *Loop) Queues() map[string]int { return l.hooks.Queues() }
+// Queues are the lanes in which hooks run.
+func (l *Loop) Queues() []hookrun.Queue { return l.hooks.Queues() }

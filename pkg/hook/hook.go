@@ -96,6 +96,11 @@ type Spec struct {
 	Warnings []string
 }
 
+// Bindings is how many bindings the hook declared.
+func (s Spec) Bindings() int {
+	return len(s.Orders) + len(s.Schedules) + len(s.Kubernetes) + len(s.Admissions) + len(s.Conversions)
+}
+
 // Binding is a moment in the life of an owner at which hooks run by order.
 type Binding string
 

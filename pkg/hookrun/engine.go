@@ -43,8 +43,8 @@ type ValuesFunc func(o hook.Owner) (vals, config []byte)
 // Host owns the values of hooks and performs what runs ask for. Its methods are
 // called from many goroutines.
 type Host interface {
-	// Loaded is told the names of all hooks that an owner has now.
-	Loaded(o hook.Owner, names []string) error
+	// Loaded is told all hooks that an owner has now.
+	Loaded(o hook.Owner, hooks []hook.Hook) error
 	// Values are the newest.
 	Values(o hook.Owner) (vals, config []byte)
 	// Apply checks the whole output of a successful run, and performs it then. It returns what
@@ -105,6 +105,8 @@ type Config struct {
 	Scheduler   Scheduler
 	Webhooks    Webhooks
 	Host        Host
+	// Compacted, if set, is told when tasks of a hook were brought together in a long lane (C-169).
+	Compacted func(lane string, id hook.ID)
 	// Ticks says whether schedules run yet (C-190).
 	Ticks  func() bool
 	Logger *slog.Logger
@@ -121,6 +123,7 @@ type Engine struct {
 func New(cfg Config) *Engine {
 	e := &Engine{cfg: cfg, log: cfg.Logger}
 	e.lanes = newLanes(e.batch)
+	e.lanes.compacted = cfg.Compacted
 	return e
 }
 
@@ -130,8 +133,25 @@ func (e *Engine) Begin(open, work context.Context) { e.lanes.begin(open, work) }
 // Wait returns when no run of a lane is under way any more; open must have ended.
 func (e *Engine) Wait() { e.lanes.wait() }
 
-// Queues is the number of waiting tasks by lane.
-func (e *Engine) Queues() map[string]int { return e.lanes.length() }
+// Queues are the lanes with tasks, by name.
+func (e *Engine) Queues() []Queue { return e.lanes.list() }
+
+// Queue is a lane at one moment.
+type Queue struct {
+	Name   string
+	Length int
+	// Running is how many of the first tasks run now, as one run.
+	Running int
+	// Head is the hook of the first task, Binding and Type say what it is about.
+	Head    hook.ID
+	Binding string
+	Type    hook.Type
+	// Failures counts the attempts at the head that failed in a row, Error is the last one's.
+	Failures int
+	Error    string
+	// Hooks is the number of tasks by hook.
+	Hooks map[hook.ID]int
+}
 
 // ErrShutdown ends what waits when the lanes are closed.
 var ErrShutdown = errors.New("the operator shuts down")

@@ -1,6 +1,7 @@
 package hookrun
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -39,6 +40,7 @@ type lanes struct {
 	byName     map[string]*lane
 	wg         sync.WaitGroup
 	closed     bool
+	compacted  func(lane string, id hook.ID) // may be nil
 }
 
 type lane struct {
@@ -48,6 +50,9 @@ type lane struct {
 	running bool
 	// compacted is how long the lane was after it was compacted last.
 	compacted int
+	// failures and err are of the attempts at the head.
+	failures int
+	err      string
 	// newest are the waiting events that a later one of their object may be merged into;
 	// nil while the lane is short, or when tasks left it.
 	newest  map[eventKey]*task
@@ -98,7 +103,9 @@ func (l *lanes) append(t *task) {
 	}
 	if !ln.merge(t) {
 		ln.tasks = append(ln.tasks, t)
-		ln.compact(t.hook)
+		if ln.compact(t.hook) && l.compacted != nil {
+			l.compacted(name, t.hook.ID)
+		}
 	}
 	if !ln.running {
 		ln.running = true
@@ -172,9 +179,9 @@ func sameGroup(a, b *task) bool {
 // compact brings the waiting tasks of one hook together when a lane has grown
 // long by them: they follow the first of them, ungrouped ones in their order,
 // then the last of each group (C-169). Synchronizations stay where they are.
-func (ln *lane) compact(h *boundHook) {
+func (ln *lane) compact(h *boundHook) bool {
 	if len(ln.tasks) <= max(longLane, 2*ln.compacted) || h.Spec.Version == "v0" {
-		return
+		return false
 	}
 	defer func() { ln.compacted, ln.newest = len(ln.tasks), nil }()
 	movable := func(t *task) bool { return t.hook == h && t.sync == nil }
@@ -189,7 +196,7 @@ func (ln *lane) compact(h *boundHook) {
 		}
 	}
 	if count < longOfOne {
-		return
+		return false
 	}
 	out := slices.Clone(ln.tasks[:ln.busy+first])
 	last := map[string]*task{}
@@ -210,6 +217,7 @@ func (ln *lane) compact(h *boundHook) {
 		out = append(out, last[g])
 	}
 	ln.tasks = append(out, rest...)
+	return true
 }
 
 // remove takes an owner's tasks out of every lane, and nobody else's (B-22).
@@ -232,14 +240,23 @@ func (l *lanes) remove(o hook.Owner) {
 	}
 }
 
-// length is the number of waiting tasks by lane, for metrics.
-func (l *lanes) length() map[string]int {
+// list describes the lanes without copying their tasks.
+func (l *lanes) list() []Queue {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	out := map[string]int{}
+	out := make([]Queue, 0, len(l.byName))
 	for name, ln := range l.byName {
-		out[name] = len(ln.tasks)
+		q := Queue{Name: name, Length: len(ln.tasks), Running: ln.busy, Failures: ln.failures, Error: ln.err, Hooks: map[hook.ID]int{}}
+		for _, t := range ln.tasks {
+			q.Hooks[t.hook.ID]++
+		}
+		if len(ln.tasks) > 0 {
+			head := ln.tasks[0]
+			q.Head, q.Binding, q.Type = head.hook.ID, head.context.Binding, head.context.Type
+		}
+		out = append(out, q)
 	}
+	slices.SortFunc(out, func(a, b Queue) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
 
@@ -261,7 +278,6 @@ func (l *lanes) wait() {
 // serve runs a lane until it is empty or the process ends.
 func (l *lanes) serve(ln *lane) {
 	defer l.wg.Done()
-	failures := 0
 	for l.open.Err() == nil {
 		head, changed := l.head(ln)
 		if head == nil {
@@ -281,13 +297,10 @@ func (l *lanes) serve(ln *lane) {
 			}
 		}
 		if err == nil || batch[0].allowFailure {
-			failures = 0
 			l.drop(ln, batch)
 			continue
 		}
-		failures++
-		l.rest(ln)
-		pause(l.open, Backoff(failures), changed)
+		pause(l.open, Backoff(l.rest(ln, err)), changed)
 	}
 	l.mu.Lock()
 	ln.running = false
@@ -337,13 +350,17 @@ func (l *lanes) drop(ln *lane, batch []*task) {
 	}
 	ln.busy, ln.newest = 0, nil
 	ln.compacted = min(ln.compacted, len(ln.tasks))
+	ln.failures, ln.err = 0, ""
 }
 
-// rest says that no task of the lane runs for now.
-func (l *lanes) rest(ln *lane) {
+// rest says that no task of the lane runs for now, and how often the head has failed.
+func (l *lanes) rest(ln *lane, err error) (failures int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ln.busy = 0
+	ln.failures++
+	ln.err = err.Error()
+	return ln.failures
 }
 
 // Backoff is the pause after the n-th failure in a row: from 1 s to 32 s, with jitter.

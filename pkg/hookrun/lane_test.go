@@ -86,8 +86,8 @@ func TestALaneKeepsOrderCombinesAndBlocksItselfOnly(t *testing.T) {
 		l.remove(hook.Owner{Module: "a"})
 		advance(10 * time.Second)
 		synctest.Wait()
-		if runs[len(runs)-1] != "b 7" || len(l.length()) != 0 {
-			t.Errorf("got %q, %v", runs, l.length())
+		if runs[len(runs)-1] != "b 7" || len(l.list()) != 0 {
+			t.Errorf("got %q, %v", runs, l.list())
 		}
 		stop()
 		l.wait()

@@ -52,11 +52,7 @@ func (e *Engine) Load(ctx context.Context, u *Unit) error {
 	if err != nil {
 		return err
 	}
-	names := make([]string, len(hooks))
-	for i, h := range hooks {
-		names[i] = h.Name
-	}
-	if err := e.cfg.Host.Loaded(u.Owner, names); err != nil {
+	if err := e.cfg.Host.Loaded(u.Owner, hooks); err != nil {
 		return err
 	}
 	e.adopt(u, hooks)

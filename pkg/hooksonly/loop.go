@@ -44,6 +44,8 @@ type Meter interface {
 	// Samples publishes metrics of a hook (C-220); an error names a sample that cannot be.
 	Samples(id hook.ID, samples []hook.Sample) error
 	HookRun(r hookrun.Run)
+	// Compacted is told when tasks of a hook were brought together in a long lane (C-169).
+	Compacted(lane string, id hook.ID)
 	// BindingsStarted is told of each attempt to start a hook's monitors (C-506).
 	BindingsStarted(id hook.ID, took time.Duration, err error)
 }
@@ -73,7 +75,7 @@ func New(cfg Config) *Loop {
 	l := &Loop{cfg: cfg, log: cfg.Logger, state: map[string]*Status{}}
 	engine := hookrun.Config{
 		Executables: cfg.Ports.Executables, Watcher: cfg.Ports.Watcher, Scheduler: cfg.Ports.Scheduler,
-		Host: host{l}, Ticks: func() bool { return true }, Logger: cfg.Logger,
+		Host: host{l}, Ticks: func() bool { return true }, Compacted: cfg.Ports.Meter.Compacted, Logger: cfg.Logger,
 	}
 	if cfg.Ports.Webhooks != nil {
 		l.webhooks = &gathering{to: cfg.Ports.Webhooks}
@@ -118,8 +120,8 @@ func (l *Loop) Run(ctx context.Context) error {
 // Ready says whether the start of every hook has been attempted.
 func (l *Loop) Ready() bool { return l.ready.Load() }
 
-// Queues is the number of waiting tasks by lane.
-func (l *Loop) Queues() map[string]int { return l.hooks.Queues() }
+// Queues are the lanes in which hooks run.
+func (l *Loop) Queues() []hookrun.Queue { return l.hooks.Queues() }
 
 // Snapshots is what the kubernetes bindings of a hook hold now, by binding. It
 // reports false for a hook that is not known.
@@ -138,7 +140,7 @@ func (l *Loop) Snapshots(name string) (map[string][]hook.Item, bool) {
 // host is what runs of hooks get from a Loop and do to it: there are no values.
 type host struct{ *Loop }
 
-func (h host) Loaded(hook.Owner, []string) error         { return nil }
+func (h host) Loaded(hook.Owner, []hook.Hook) error      { return nil }
 func (h host) Values(hook.Owner) (values, config []byte) { return nil, nil }
 func (h host) Settled(hook.ID) (bool, error)             { return false, nil }
 func (h host) Changed(hook.Owner)                        {}
@@ -167,12 +169,12 @@ func (h host) Lasts(id hook.ID, binding string, since time.Time) {
 func (h host) Apply(ctx context.Context, k hook.Hook, out hook.Output) (hookrun.Effect, error) {
 	for _, patch := range []string{"values", "config values"} {
 		if patch == "values" && len(out.Values) > 0 || patch != "values" && len(out.Config) > 0 {
-			return hookrun.Effect{}, &hook.RunError{Hook: k.ID, Cause: fmt.Sprintf("a patch of %s: there are none without modules", patch), Usage: out.Usage}
+			return hookrun.Effect{}, &hook.RunError{Hook: k.ID, Reason: hook.ReasonPatch, Cause: fmt.Sprintf("a patch of %s: there are none without modules", patch), Usage: out.Usage}
 		}
 	}
 	if len(out.Operations) > 0 {
 		if err := h.cfg.Ports.Objects.Execute(ctx, out.Operations); err != nil {
-			return hookrun.Effect{}, &hook.RunError{Hook: k.ID, Cause: "object operations: " + err.Error(), Usage: out.Usage}
+			return hookrun.Effect{}, &hook.RunError{Hook: k.ID, Reason: hook.ReasonOperation, Cause: "object operations: " + err.Error(), Usage: out.Usage}
 		}
 	}
 	if err := h.cfg.Ports.Meter.Samples(k.ID, out.Samples); err != nil { // such a sample is lost, and no more (C-223)

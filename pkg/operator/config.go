@@ -12,6 +12,7 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/exec"
 	"github.com/addon-operator/addon-operator/pkg/sdk"
 	"github.com/addon-operator/addon-operator/pkg/status"
+	"github.com/addon-operator/addon-operator/pkg/webhook"
 )
 
 // Config is everything that can be set from outside (section 11 of the contract).
@@ -66,6 +67,10 @@ type Config struct {
 	KeepTempFiles bool
 	// ProxyJSONLogs joins JSON log lines of hooks over several writes (C-113).
 	ProxyJSONLogs bool
+	// Webhooks is what may be chosen of the answers to admission and conversion reviews:
+	// ports, Services, URL, certificates, names. Its clients, logger, namespace and
+	// instance are the operator's.
+	Webhooks webhook.Config
 	// Hooks, if set, are hooks inside the process, beside those that are files.
 	Hooks *sdk.Registry
 	// Progress, if set, is called with every status of a module; it must return quickly.

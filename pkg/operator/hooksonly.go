@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/addon-operator/addon-operator/pkg/cron"
@@ -18,6 +16,7 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/kube"
 	"github.com/addon-operator/addon-operator/pkg/metrics"
 	"github.com/addon-operator/addon-operator/pkg/web"
+	"github.com/addon-operator/addon-operator/pkg/webhook"
 )
 
 // hooksWiring is the assembled operator of hooks-only mode.
@@ -27,8 +26,8 @@ type hooksWiring struct {
 	exec     *exec.Runner
 	cron     *cron.Cron
 	loop     *hooksonly.Loop
-	metrics  *prometheus.Registry
-	hookRegs *prometheus.Registry
+	meter    meter
+	webhooks *webhook.Server
 }
 
 // runHooks is Run for a folder of hooks.
@@ -39,25 +38,26 @@ func runHooks(ctx context.Context, cfg Config) error {
 	}
 	cfg.HooksDir = absolute(cfg.HooksDir)
 	cfg.Logger.Info("addon-operator starts with hooks only", "hooksDir", cfg.HooksDir, "apiServer", rest.Host)
-	clients, err := kube.NewClients(rest)
+	m := newMeter(cfg, metrics.Standalone())
+	clients, err := kube.NewClients(rest, kube.WithObserver(m.observer()))
 	if err != nil {
 		return err
 	}
-	w := &hooksWiring{cfg: cfg, clients: clients, metrics: prometheus.NewRegistry(), hookRegs: prometheus.NewRegistry(),
-		cron: cron.New(cron.Config{Logger: cfg.Logger})}
+	w := &hooksWiring{cfg: cfg, clients: clients, meter: m, cron: cron.New(cron.Config{Logger: cfg.Logger})}
 	if w.exec, err = newRunner(cfg, kubeconfig); err != nil {
 		return err
 	}
-	self := metrics.NewSelf(w.metrics, cfg.MetricsPrefix)
-	hookMetrics := metrics.NewHooks()
-	w.hookRegs.MustRegister(hookMetrics)
+	if w.webhooks, err = newWebhooks(cfg, clients, func(hook.Owner, string) {}); err != nil {
+		return err
+	}
 	w.loop = hooksonly.New(hooksonly.Config{
 		Dir: cfg.HooksDir, Patience: max(0, cfg.OrderPatience), ShutdownGrace: cfg.ShutdownGrace, Logger: cfg.Logger,
 		Ports: hooksonly.Ports{
 			Executables: executables{w.exec, cfg.Hooks}, Watcher: kube.NewWatcher(clients, cfg.Logger), Scheduler: w.cron, Objects: clients,
-			Meter: meter{self, hookMetrics},
+			Webhooks: w.webhooks, Meter: m,
 		},
 	})
+	m.watchQueues(w.loop.Queues)
 	return w.run(ctx)
 }
 
@@ -79,11 +79,12 @@ func (w *hooksWiring) run(ctx context.Context) error {
 		return w.loop.Run(ctx)
 	})
 	group.Go(func() error {
-		return web.Serve(edges, public, web.Public(w.Progress,
-			promhttp.HandlerFor(w.metrics, promhttp.HandlerOpts{}), promhttp.HandlerFor(w.hookRegs, promhttp.HandlerOpts{})))
+		self, hooks := w.meter.handlers()
+		return web.Serve(edges, public, web.Public(w.Progress, self, hooks))
 	})
 	group.Go(func() error { return web.Serve(edges, socket, web.DebugHooks(w)) })
 	group.Go(func() error { return ended(ctx, w.cron.Run(ctx)) })
+	group.Go(func() error { return ended(ctx, w.webhooks.Run(edges)) })
 	group.Go(func() error { return ended(ctx, w.clients.WatchDiscovery(ctx, func() {}, func(string) {})) })
 	err = group.Wait()
 	return errors.Join(err, w.exec.Close())
@@ -131,4 +132,4 @@ func (w *hooksWiring) Snapshots(name string) (any, error) {
 }
 
 // Queues implements web.HookInspector.
-func (w *hooksWiring) Queues() any { return map[string]any{"active": w.loop.Queues()} }
+func (w *hooksWiring) Queues() any { return queueTable(w.loop.Queues()) }

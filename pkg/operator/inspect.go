@@ -28,7 +28,7 @@ func (i *inspector) Progress() web.Progress {
 	return web.Progress{Started: published, Done: converged, Unsettled: unsettled}
 }
 
-func (i *inspector) Queues() any { return map[string]any{"active": i.loop.Queues()} }
+func (i *inspector) Queues() any { return queueTable(i.loop.Queues()) }
 
 // Modules is C-473's list with what `kubectl get modules` shows.
 func (i *inspector) Modules() any {

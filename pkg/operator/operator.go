@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
@@ -23,13 +21,13 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/helm"
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/kube"
-	"github.com/addon-operator/addon-operator/pkg/metrics"
 	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/report"
 	"github.com/addon-operator/addon-operator/pkg/schema"
 	"github.com/addon-operator/addon-operator/pkg/settings"
 	"github.com/addon-operator/addon-operator/pkg/store"
 	"github.com/addon-operator/addon-operator/pkg/web"
+	"github.com/addon-operator/addon-operator/pkg/webhook"
 )
 
 // Run is the whole operator. It returns when ctx has ended and everything it
@@ -66,7 +64,8 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	cfg.Logger.Info("addon-operator starts", "namespace", cfg.Namespace, "configMap", cfg.ConfigMap, "modules", len(mods.Modules),
 		"modulesDir", cfg.ModulesDir, "globalHooksDir", cfg.GlobalHooksDir, "apiServer", rest.Host)
-	clients, err := kube.NewClients(rest)
+	m := newMeter(cfg)
+	clients, err := kube.NewClients(rest, kube.WithObserver(m.observer()))
 	if err != nil {
 		return err
 	}
@@ -74,7 +73,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	w, err := newWiring(ctx, cfg, mods, hooksDir, kubeconfig, clients, typed)
+	w, err := newWiring(ctx, cfg, mods, hooksDir, kubeconfig, clients, typed, m)
 	if err != nil {
 		return ended(ctx, err)
 	}
@@ -93,12 +92,12 @@ type wiring struct {
 	reporter *report.Reporter
 	loop     *converge.Loop
 	inspect  *inspector
-	metrics  *prometheus.Registry
-	hookRegs *prometheus.Registry
+	meter    meter
+	webhooks *webhook.Server
 }
 
-func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kubeconfig string, clients *kube.Clients, typed kubernetes.Interface) (*wiring, error) {
-	w := &wiring{cfg: cfg, clients: clients, metrics: prometheus.NewRegistry(), hookRegs: prometheus.NewRegistry()}
+func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kubeconfig string, clients *kube.Clients, typed kubernetes.Interface, m meter) (*wiring, error) {
+	w := &wiring{cfg: cfg, clients: clients, meter: m}
 	extra, _ := parseLabels(cfg.CRDLabels) // validate has seen it
 
 	w.store = config.New(config.Config{Client: typed, Namespace: cfg.Namespace, Name: cfg.ConfigMap, Logger: cfg.Logger,
@@ -136,10 +135,11 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	w.tracker = kube.NewTracker(clients, labels.SelectorFromSet(extra), func(m string, drifted bool) { w.loop.ObjectsChanged(m, drifted) }, cfg.Logger)
 	w.reporter = report.New(report.Config{Dynamic: clients.Dynamic, Client: typed, Namespace: cfg.Namespace, ConfigMap: cfg.ConfigMap, Logger: cfg.Logger})
 
-	self := metrics.NewSelf(w.metrics, cfg.MetricsPrefix)
-	hookMetrics := metrics.NewHooks()
-	w.hookRegs.MustRegister(hookMetrics)
-
+	if w.webhooks, err = newWebhooks(cfg, clients, func(o hook.Owner, message string) {
+		w.reporter.Event(o.Module, true, "WebhookFailed", message)
+	}); err != nil {
+		return nil, err
+	}
 	w.loop = converge.New(converge.Config{
 		Modules: mods, Store: values, Settings: conf, Facts: facts, GlobalHooksDir: hooksDir,
 		Namespace: cfg.Namespace, Instance: cfg.instance(), CRDLabels: extra, IgnoreRelease: cfg.HelmIgnoreRelease,
@@ -148,9 +148,11 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 		Ports: converge.Ports{
 			Executables: executables{w.exec, cfg.Hooks}, Watcher: kube.NewWatcher(clients, cfg.Logger), Scheduler: w.cron, Objects: clients,
 			Installer: w.helm, Tracker: w.tracker, Cluster: clients, Settings: w.store, Facts: w.store,
-			Reporter: reporter{w.reporter, self, cfg.Progress}, Meter: meter{self, hookMetrics},
+			Webhooks: w.webhooks,
+			Reporter: reporter{w.reporter, m.self, cfg.Progress}, Meter: m,
 		},
 	})
+	m.watchQueues(w.loop.Queues)
 	w.inspect = &inspector{loop: w.loop, store: values, mods: mods, helm: w.helm, namespace: cfg.Namespace}
 	return w, nil
 }
@@ -189,12 +191,13 @@ func (w *wiring) run(ctx context.Context) error {
 		return ended(ctx, patiently(ctx, w.cfg.Logger, "remove Module resources of modules that are gone", func() error { return w.keepModules(ctx) }))
 	})
 	group.Go(func() error {
-		return web.Serve(edges, public, web.Public(w.inspect.Progress,
-			promhttp.HandlerFor(w.metrics, promhttp.HandlerOpts{}), promhttp.HandlerFor(w.hookRegs, promhttp.HandlerOpts{})))
+		self, hooks := w.meter.handlers()
+		return web.Serve(edges, public, web.Public(w.inspect.Progress, self, hooks))
 	})
 	group.Go(func() error { return web.Serve(edges, socket, web.Debug(w.inspect)) })
 	group.Go(func() error { return ended(ctx, w.store.Run(ctx, w.loop.ApplySettings)) })
 	group.Go(func() error { return ended(ctx, w.cron.Run(ctx)) })
+	group.Go(func() error { return ended(ctx, w.webhooks.Run(edges)) })
 	group.Go(func() error { return ended(ctx, w.tracker.Run(edges)) })
 	group.Go(func() error {
 		return ended(ctx, w.clients.WatchDiscovery(ctx, func() {

@@ -1,0 +1,122 @@
+package operator
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/addon-operator/addon-operator/pkg/converge"
+	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/hookrun"
+	"github.com/addon-operator/addon-operator/pkg/kube"
+	"github.com/addon-operator/addon-operator/pkg/metrics"
+)
+
+// meter feeds the two kinds of metrics, the operator's own and those of hooks.
+type meter struct {
+	self      *metrics.Self
+	hooks     *metrics.Hooks
+	selfRegs  *prometheus.Registry
+	hooksRegs *prometheus.Registry
+}
+
+func newMeter(cfg Config, opts ...metrics.Option) meter {
+	if os.Getenv("QUEUE_ACTIONS_METRICS") == "no" {
+		opts = append(opts, metrics.WithoutQueueActions())
+	}
+	m := meter{hooks: metrics.NewHooks(), selfRegs: prometheus.NewRegistry(), hooksRegs: prometheus.NewRegistry()}
+	m.self = metrics.NewSelf(m.selfRegs, cfg.MetricsPrefix, opts...)
+	m.self.WatchHookMetrics(m.hooks)
+	m.hooksRegs.MustRegister(m.hooks)
+	return m
+}
+
+// handlers are those of /metrics and /metrics/hooks.
+func (m meter) handlers() (self, hooks http.Handler) {
+	return promhttp.HandlerFor(m.selfRegs, promhttp.HandlerOpts{}), promhttp.HandlerFor(m.hooksRegs, promhttp.HandlerOpts{})
+}
+
+// observer counts what watches and requests do.
+func (m meter) observer() kube.Observer {
+	return kube.Observer{
+		Objects: m.self.Objects, Stopped: m.self.Stopped, Filtered: m.self.Filtered, Handled: m.self.Handled,
+		WatchFailed: m.self.WatchFailed, Requested: func(r kube.Request) { m.self.Requested(metrics.Request(r)) },
+	}
+}
+
+// watchQueues shows the lanes.
+func (m meter) watchQueues(read func() []hookrun.Queue) {
+	m.self.WatchQueues(func() []metrics.Queue {
+		var out []metrics.Queue
+		for _, q := range read() {
+			out = append(out, metrics.Queue{Name: q.Name, Length: q.Length, Hooks: q.Hooks,
+				Head: metrics.Task{Hook: q.Head, Type: taskType(q.Head.Owner)}})
+		}
+		return out
+	})
+}
+
+// taskType is what the predecessor calls a task that runs a hook (C-507).
+func taskType(o hook.Owner) string {
+	switch {
+	case o.IsStandalone():
+		return "HookRun"
+	case o.IsGlobal():
+		return "GlobalHookRun"
+	}
+	return "ModuleHookRun"
+}
+
+// queueTable is what `queue list` shows (C-481).
+func queueTable(queues []hookrun.Queue) any {
+	rows := []map[string]any{}
+	total := 0
+	for _, q := range queues {
+		state := "waiting"
+		switch {
+		case q.Running > 0:
+			state = fmt.Sprintf("running %d of them", q.Running)
+		case q.Failures > 0:
+			state = "waits for the next try"
+		}
+		head := fmt.Sprintf("%s:%s %s", taskType(q.Head.Owner), q.Head, q.Binding)
+		if q.Type != "" {
+			head += " " + string(q.Type)
+		}
+		if q.Failures > 0 {
+			head += fmt.Sprintf(":failures %d:%s", q.Failures, q.Error)
+		}
+		rows = append(rows, map[string]any{"name": q.Name, "tasksCount": q.Length, "status": state,
+			"tasks": []map[string]any{{"index": 1, "description": head}}})
+		total += q.Length
+	}
+	return map[string]any{"active": rows, "summary": map[string]any{"totalTasks": total}}
+}
+
+func (m meter) Samples(id hook.ID, samples []hook.Sample) error { return m.hooks.Apply(id, samples) }
+
+func (m meter) Forget(o hook.Owner) {
+	m.hooks.Forget(o)
+	m.self.Forget(o)
+}
+
+func (m meter) HookRun(r hookrun.Run) {
+	m.self.HookRun(metrics.Run{ID: r.ID, Binding: r.Binding, Queue: r.Queue, Activation: r.Activation, Usage: r.Usage,
+		Waited: r.Waited, Failed: r.Err != nil, AllowFailure: r.AllowFailure, Reason: hook.ReasonOf(r.Err)})
+}
+
+func (m meter) Bindings(id hook.ID, n int) { m.self.Bindings(id, n) }
+
+func (m meter) Compacted(lane string, id hook.ID) { m.self.Compacted(lane, id) }
+
+func (m meter) BindingsStarted(id hook.ID, took time.Duration, err error) {
+	m.self.BindingsStarted(id, took, err)
+}
+
+func (m meter) ModuleRun(r converge.ModuleRun) {
+	m.self.ModuleRun(r.Module, r.Activation, r.Took, r.Helm, r.Action != "", r.Failed)
+}
