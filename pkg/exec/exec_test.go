@@ -315,11 +315,20 @@ while [ ! -s `+dir+`/away ]; do :; done`)(t.Context(), hook.Input{}); err != nil
 	eventually(t, "it ended", func() bool { return !alive(pid) })
 }
 
-const envTestOperator = "TEST_OPERATOR_DIR"
+const (
+	envTestOperator = "TEST_OPERATOR_DIR"
+	envTestUser     = "TEST_OPERATOR_USER"
+)
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // operatorProcess is the body of a child process that runs a hook and is killed.
 func operatorProcess(dir string) {
-	r, err := New(Config{TempDir: filepath.Join(dir, "tmp")})
+	cfg := Config{TempDir: filepath.Join(dir, "tmp")}
+	if os.Getenv(envTestUser) != "" {
+		cfg.Credential = &Credential{UID: nobody, GID: nobody}
+	}
+	r, err := New(cfg)
 	if err == nil {
 		_, err = r.Bind(hookOf(filepath.Join(dir, "hook.sh")))(context.Background(), hook.Input{Values: []byte("{}")})
 	}
@@ -329,29 +338,9 @@ func operatorProcess(dir string) {
 
 func TestHooksDieWithAnOperatorThatIsKilled(t *testing.T) {
 	dir := t.TempDir()
-	script(t, dir, "hook.sh", `trap '' TERM HUP
-sleep 1000 & echo $! > `+dir+`/child
-setsid bash -c 'echo $$ > `+dir+`/away; exec sleep 1000' >/dev/null 2>&1 </dev/null &
-echo $$ > `+dir+`/self
-while :; do sleep 1000; done`)
 	operator := exec.Command(os.Args[0])
 	operator.Env = append(os.Environ(), envTestOperator+"="+dir)
-	if err := operator.Start(); err != nil {
-		t.Fatal(err)
-	}
-	pids := map[string]int{}
-	for _, name := range []string{"self", "child", "away"} {
-		pids[name] = pidIn(t, filepath.Join(dir, name))
-	}
-	group := filepath.Join(dir, "tmp", "*", "1.group")
-	eventually(t, "the group is noted", func() bool { found, _ := filepath.Glob(group); return len(found) == 1 })
-	if err := operator.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = operator.Wait()
-	eventually(t, "the hook and all its children ended without another start", func() bool {
-		return !alive(pids["self"]) && !alive(pids["child"]) && !alive(pids["away"])
-	})
+	killOperator(t, operator, dir)
 	r, err := New(Config{TempDir: filepath.Join(dir, "tmp"), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

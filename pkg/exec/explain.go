@@ -44,6 +44,8 @@ func (c command) explainStart(err error) string {
 		reason = "its interpreter is itself a script of a script: name a program in its first line"
 	case errors.Is(err, unix.E2BIG):
 		reason = "the operator's environment is too large for a program"
+	case errors.Is(err, errLimits) && c.credential != nil:
+		reason = "to limit processes of another user the operator needs CAP_SYS_RESOURCE"
 	case errors.Is(err, unix.EPERM) && c.credential != nil:
 		reason = fmt.Sprintf("the operator may not run programs as uid %d: it needs CAP_SETUID and CAP_SETGID", c.credential.UID)
 	case errors.Is(err, unix.EPERM) && !c.limits.none():
@@ -69,14 +71,19 @@ func head(path string) []byte {
 }
 
 // interpreter is the program that a script's first line names.
-func interpreter(path string) (string, bool) {
-	line, ok := bytes.CutPrefix(head(path), []byte("#!"))
+func interpreter(path string) (string, bool) { return interpreterIn(head(path)) }
+
+func interpreterIn(text []byte) (string, bool) {
+	line, ok := bytes.CutPrefix(text, []byte("#!"))
 	if !ok {
 		return "", false
 	}
 	line, _, _ = bytes.Cut(line, []byte("\n"))
-	name, _, _ := strings.Cut(strings.TrimLeft(string(line), " \t"), " ")
-	return strings.TrimRight(name, "\t"), true
+	line = bytes.Trim(line, " \t")
+	if end := bytes.IndexAny(line, " \t\x00"); end >= 0 {
+		line = line[:end]
+	}
+	return string(line), true
 }
 
 const shebang = "begin it with #!/usr/bin/env bash"
@@ -104,7 +111,7 @@ func explainMissing(path string) string {
 		if plain, crlf := strings.CutSuffix(name, "\r"); crlf {
 			return fmt.Sprintf("its lines end as on Windows, so that its interpreter would be %q: convert them (sed -i 's/\\r$//')", plain+"\r")
 		}
-		return fmt.Sprintf("its interpreter %s does not exist here: install it in the image, or name another in the first line", name)
+		return fmt.Sprintf("its interpreter %s does not exist here: install it in the image, or name another in the first line", printable([]byte(name)))
 	}
 	if loader := elfLoader(path); loader != "" {
 		return fmt.Sprintf("its loader %s does not exist here: link it statically, or build it for the C library of the image", loader)

@@ -93,17 +93,23 @@ func roomless(dir string, err error) error {
 	return err
 }
 
-// leastRoom is what a volume must have free for a file to be trusted that was written to it.
-const leastRoom = 4 << 10
+// leastRoom is what a volume must have free for a file to be trusted that was
+// written to it; it is more than what the end of the run itself sets free.
+const leastRoom = 32 << 10
 
 // roomIn is an error when the volume of a run's files is full: many a hook does not
 // notice that it could not write, and what it left looks like less, or nothing.
 func roomIn(dir string) error {
-	var volume unix.Statfs_t
-	if err := unix.Statfs(dir, &volume); err != nil || volume.Blocks == 0 || volume.Bavail*uint64(volume.Bsize) >= leastRoom {
-		return nil
+	if isFull(dir) {
+		return roomless(dir, unix.ENOSPC)
 	}
-	return roomless(dir, unix.ENOSPC)
+	return nil
+}
+
+func isFull(dir string) bool {
+	var volume unix.Statfs_t
+	err := unix.Statfs(dir, &volume)
+	return err == nil && volume.Blocks > 0 && volume.Bavail*uint64(volume.Bsize) < leastRoom
 }
 
 const (
@@ -119,6 +125,8 @@ type diskWatch struct {
 	dir string
 	// free is the size of what was there at the start, limit what may be added.
 	free, limit int64
+	// files is how many it may hold.
+	files int
 }
 
 func (w diskWatch) run(ctx context.Context, end context.CancelCauseFunc) {
@@ -145,9 +153,9 @@ func (w diskWatch) excess() string {
 	files := 0
 	_ = filepath.WalkDir(w.dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
-			return nil // gone meanwhile, or closed to us
+			return fs.SkipDir // gone meanwhile, or closed to us
 		}
-		if files++; files > filesAllowed {
+		if files++; files > w.files {
 			return fs.SkipAll
 		}
 		if info, err := e.Info(); err == nil {
@@ -158,8 +166,8 @@ func (w diskWatch) excess() string {
 		return nil
 	})
 	switch {
-	case files > filesAllowed:
-		return fmt.Sprintf("made more than %d files in the directory of its run", filesAllowed)
+	case files > w.files:
+		return fmt.Sprintf("made more than %d files in the directory of its run", w.files)
 	case blocks*512 > w.free+w.limit:
 		return fmt.Sprintf("wrote more than %s into its files", size(w.limit))
 	}

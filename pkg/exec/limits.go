@@ -28,8 +28,8 @@ type Limits struct {
 }
 
 // Credential is the user that hooks run as. The operator needs CAP_SETUID,
-// CAP_SETGID, CAP_CHOWN, CAP_KILL and CAP_DAC_OVERRIDE for it; supplementary
-// groups are dropped.
+// CAP_SETGID, CAP_CHOWN, CAP_KILL and CAP_DAC_OVERRIDE for it, and with Limits also
+// CAP_SYS_RESOURCE. Supplementary groups are dropped.
 type Credential struct{ UID, GID uint32 }
 
 func (l Limits) none() bool { return l == Limits{} }
@@ -52,7 +52,7 @@ func (l Limits) resources() map[int]uint64 {
 }
 
 // cpuGrace is what lies between SIGXCPU and SIGKILL, in seconds of CPU.
-const cpuGrace = 2
+const cpuGrace = 1
 
 // apply sets the limits of a process that has done nothing yet.
 func (l Limits) apply(pid int) error {

@@ -24,69 +24,114 @@ type sweep struct {
 	after int
 }
 
-// sweepRounds bounds the race with processes that fork faster than they are found.
-const sweepRounds = 100
+const (
+	// sweepRounds bounds the race with processes that fork faster than they are found.
+	sweepRounds = 100
+	// unsureRounds is how often a process without an environment is looked at again. In
+	// the middle of execve a process has none; some have none for good.
+	unsureRounds = 10
+)
 
 // run looks until there is nothing left to kill, and waits for what it killed.
 func (s sweep) run() {
+	unsure := 0
 	for range sweepRounds {
-		killed := s.kill()
-		if len(killed) == 0 {
-			return
-		}
+		newest, known := latestPID()
+		killed, doubt := s.kill(newest)
 		for _, fd := range killed {
-			awaitEnd(fd)
+			awaitEnd(fd, time.Second)
 		}
 		for _, fd := range killed {
 			// A child of ours, as orphans are of process 1, has to be reaped by us.
 			_ = unix.Waitid(unix.P_PIDFD, fd, nil, unix.WEXITED|unix.WNOHANG, nil)
 			_ = unix.Close(fd)
 		}
+		if len(killed) > 0 {
+			continue
+		}
+		if doubt >= 0 {
+			if unsure++; unsure <= unsureRounds {
+				awaitEnd(doubt, time.Millisecond)
+				_ = unix.Close(doubt)
+				continue
+			}
+			_ = unix.Close(doubt)
+		}
+		// What forked and ended before it was looked at has left a newer process.
+		now, _ := latestPID()
+		if !known || now == newest {
+			return
+		}
+		s.after = newest
 	}
 }
 
-// awaitEnd waits for a killed process, but not long: one in the middle of I/O may take its time.
-func awaitEnd(fd int) {
+// awaitEnd waits for the process of a handle to end, but not for ever: one that is
+// killed in the middle of I/O may take its time.
+func awaitEnd(fd int, atMost time.Duration) {
 	for {
-		_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000)
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(atMost.Milliseconds()))
 		if !errors.Is(err, unix.EINTR) {
 			return
 		}
 	}
 }
 
-// kill returns a handle of each process that it killed.
-func (s sweep) kill() []int {
-	restore, err := s.credential.borrow()
-	if err != nil {
-		return nil
-	}
-	var marked []int
-	for _, pid := range s.candidates() {
-		if fd, ok := s.marked(pid); ok {
-			marked = append(marked, fd)
+// kill returns handles of the processes that it killed, and of one that it could
+// not tell about, or -1.
+func (s sweep) kill(newest int) (killed []int, doubt int) {
+	doubt = -1
+	for _, pid := range s.candidates(newest) {
+		fd, err := unix.PidfdOpen(pid, 0) // taken before the look, it keeps a reused number safe
+		if err != nil {
+			continue
 		}
+		switch s.look(pid) {
+		case itsOwn:
+			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+			killed = append(killed, fd)
+			continue
+		case unclear:
+			if doubt < 0 {
+				doubt = fd
+				continue
+			}
+		}
+		_ = unix.Close(fd)
 	}
-	restore()
-	for _, fd := range marked {
-		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-	}
-	return marked
+	return killed, doubt
 }
 
-// marked returns a handle of the process if it is one to kill. The handle taken
-// before the look keeps a reused number safe.
-func (s sweep) marked(pid int) (int, bool) {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return 0, false
+type finding int
+
+const (
+	another finding = iota
+	itsOwn
+	unclear
+)
+
+func (s sweep) look(pid int) finding {
+	environ, err := s.environ(pid)
+	switch {
+	case err != nil:
+		return another
+	case isMarked(environ, s.dir):
+		return itsOwn
+	case len(environ) > 0:
+		return another
 	}
-	environ, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	if err == nil && isMarked(environ, s.dir) {
-		return fd, true
+	if p, ok := readStat("/proc/" + strconv.Itoa(pid) + "/stat"); ok && !p.ended && !p.kernel {
+		return unclear
 	}
-	_ = unix.Close(fd)
-	return 0, false
+	return another
+}
+
+// environ reads the environment of a process, as the hooks' user where they have
+// one: without CAP_SYS_PTRACE even root may not read that of other users' processes.
+func (s sweep) environ(pid int) ([]byte, error) {
+	restore := s.credential.borrow()
+	defer restore()
+	return os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 }
 
 func isMarked(environ []byte, dir string) bool {
@@ -102,12 +147,11 @@ func isMarked(environ []byte, dir string) bool {
 // candidates are the processes to look at. Numbers are given out in turn, so that
 // what a short run started lies between its own and the latest; looking at those
 // alone costs a run microseconds, where all of /proc costs milliseconds.
-func (s sweep) candidates() []int {
+func (s sweep) candidates(newest int) []int {
 	self := os.Getpid()
 	var out []int
-	latest, ok := latestPID()
-	if s.after > 0 && ok && latest >= s.after && latest-s.after < 4096 {
-		for pid := s.after + 1; pid <= latest; pid++ {
+	if s.after > 0 && newest >= s.after && newest-s.after < 4096 {
+		for pid := s.after + 1; pid <= newest; pid++ {
 			if pid != self {
 				out = append(out, pid)
 			}
@@ -149,11 +193,10 @@ func (c command) sweepAfter(leader int, wall time.Duration) {
 	s.run()
 }
 
-// borrow makes the calling thread look at files as the hooks' user: without
-// CAP_SYS_PTRACE even root may not read the environment of other users' processes.
-func (c *Credential) borrow() (restore func(), err error) {
+// borrow makes the calling thread look at files as that user.
+func (c *Credential) borrow() (restore func()) {
 	if c == nil {
-		return func() {}, nil
+		return func() {}
 	}
 	runtime.LockOSThread()
 	gid, _ := unix.SetfsgidRetGid(int(c.GID))
@@ -165,7 +208,7 @@ func (c *Credential) borrow() (restore func(), err error) {
 		if now == uid {
 			runtime.UnlockOSThread()
 		} // else the thread ends with its goroutine
-	}, nil
+	}
 }
 
 // guardScript waits for its input to end, which it does when the operator dies,

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -22,6 +21,7 @@ const (
 	valueLimit = 10000
 	// linesPerSecond of one output are logged; what a flood has above is counted and dropped.
 	linesPerSecond = 1000
+	bytesPerSecond = 1 << 20
 	tailLines      = 20
 	tailBytes      = 4 << 10
 )
@@ -58,6 +58,7 @@ type lineLogger struct {
 	now     func() time.Time
 	second  int64
 	count   int
+	bytes   int
 	dropped int
 }
 
@@ -65,34 +66,36 @@ func (l *lineLogger) line(line []byte, cut bool) {
 	if !l.admit() {
 		return
 	}
-	if cut {
-		l.log.Info(printable(line[:min(len(line), valueLimit)]) + ":truncated")
+	if !cut && len(line) > 0 && line[0] == '{' && l.jsonLine(line) {
+		l.bytes += len(line)
 		return
 	}
-	if len(line) > 0 && line[0] == '{' && l.jsonLine(line) {
-		return
+	text := printable(line[:min(len(line), valueLimit)])
+	if cut || len(line) > valueLimit || len(text) > valueLimit {
+		text = strings.ToValidUTF8(text[:min(len(text), valueLimit)], "") + ":truncated"
 	}
-	l.log.Info(shorten(printable(line)))
+	l.bytes += len(text)
+	l.log.Info(text)
 }
 
-// admit counts lines per second.
+// admit counts what is logged in a second.
 func (l *lineLogger) admit() bool {
 	if s := l.now().Unix(); s != l.second {
 		l.flush()
-		l.second, l.count = s, 0
+		l.second, l.count, l.bytes = s, 0, 0
 	}
-	l.count++
-	if l.count > linesPerSecond {
+	if l.count >= linesPerSecond || l.bytes >= bytesPerSecond {
 		l.dropped++
 		return false
 	}
+	l.count++
 	return true
 }
 
 // flush says what was dropped.
 func (l *lineLogger) flush() {
 	if l.dropped > 0 {
-		l.log.Warn("the hook writes too much; lines were dropped", "lines", l.dropped, "limitPerSecond", linesPerSecond)
+		l.log.Warn("the hook writes too much; lines were dropped", "lines", l.dropped, "linesPerSecond", linesPerSecond, "bytesPerSecond", bytesPerSecond)
 		l.dropped = 0
 	}
 }
@@ -102,7 +105,10 @@ func (l *lineLogger) jsonLine(line []byte) bool {
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.UseNumber()
 	var m map[string]any
-	if err := d.Decode(&m); err != nil || m == nil || d.More() {
+	if err := d.Decode(&m); err != nil || m == nil {
+		return false
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return false
 	}
 	level, msg := slog.LevelInfo, "hook result"
@@ -159,6 +165,8 @@ func shorten(s string) string {
 	return strings.ToValidUTF8(s[:valueLimit], "") + ":truncated"
 }
 
+const hexDigits = "0123456789abcdef"
+
 // printable escapes what a terminal or a log reader should not get.
 func printable(line []byte) string {
 	clean := true
@@ -177,7 +185,7 @@ func printable(line []byte) string {
 		switch {
 		case r == utf8.RuneError && n == 1, r < ' ' && r != '\t', r >= 0x7f && r < 0xa0:
 			for _, b := range line[:n] {
-				fmt.Fprintf(&out, `\x%02x`, b)
+				out.Write([]byte{'\\', 'x', hexDigits[b>>4], hexDigits[b&15]})
 			}
 		default:
 			out.WriteRune(r)
@@ -187,25 +195,45 @@ func printable(line []byte) string {
 	return out.String()
 }
 
-// tail keeps the last lines of an output.
+// tail keeps the last lines of an output. What it is given costs a copy, whatever
+// its amount; the rest is done when somebody asks.
 type tail struct {
-	lines []string
-	size  int
+	lines [tailLines]tailLine
+	count int
+}
+
+type tailLine struct {
+	text []byte
+	cut  bool
 }
 
 func (t *tail) line(line []byte, cut bool) {
-	text := printable(line[:min(len(line), tailBytes)])
-	if len(text) > tailBytes/2 || cut {
-		text = strings.ToValidUTF8(text[:min(len(text), tailBytes/2)], "") + "…"
-	}
-	t.lines = append(t.lines, text)
-	t.size += len(text) + 1
-	for len(t.lines) > tailLines || t.size > tailBytes && len(t.lines) > 1 {
-		t.size -= len(t.lines[0]) + 1
-		t.lines[0] = ""
-		t.lines = t.lines[1:]
-	}
+	kept := &t.lines[t.count%tailLines]
+	t.count++
+	kept.cut = cut || len(line) > tailBytes/2
+	kept.text = append(kept.text[:0], line[:min(len(line), tailBytes/2)]...)
 }
 
-// String is the kept text, without blank lines at its ends.
-func (t *tail) String() string { return strings.TrimSpace(strings.Join(t.lines, "\n")) }
+// String is the last lines, as many as tailBytes hold, without blank lines at the ends.
+func (t *tail) String() string {
+	var lines []string
+	room := tailBytes
+	for i := t.count - 1; i >= max(0, t.count-tailLines); i-- {
+		text := t.lines[i%tailLines].String()
+		room -= len(text) + 1
+		if room < 0 && len(lines) > 0 {
+			break
+		}
+		lines = append(lines, text)
+	}
+	slices.Reverse(lines)
+	return strings.TrimSpace(strings.Join(lines, "\n"))
+}
+
+func (l tailLine) String() string {
+	text := printable(l.text)
+	if l.cut || len(text) > tailBytes/2 {
+		text = strings.ToValidUTF8(text[:min(len(text), tailBytes/2)], "") + "…"
+	}
+	return text
+}

@@ -36,6 +36,9 @@ type command struct {
 // errTimeout is why a command's context ended when its own time was over.
 var errTimeout = errors.New("no result in time")
 
+// errLimits is a start that failed because limits could not be set.
+var errLimits = errors.New("limits")
+
 // excess is why a command's context ended when it took more than it may: it is
 // killed without being asked, and is itself to blame.
 type excess struct{ what string }
@@ -125,7 +128,7 @@ func (c command) fork() (*exec.Cmd, *pipes, error) {
 	p.closeWriters()
 	if err == nil && !c.limits.none() {
 		if err = c.limits.release(cmd.Process.Pid); err != nil {
-			err = fmt.Errorf("limits: %w", err)
+			err = fmt.Errorf("%w: %w", errLimits, err)
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
 		}

@@ -223,7 +223,9 @@ func (r *Runner) execute(ctx context.Context, c command, run run, given int64) (
 	c.stderr = pump("stderr", last.line)
 	watched, end := context.WithCancelCause(ctx)
 	var watcher sync.WaitGroup
-	watcher.Go(func() { diskWatch{dir: c.dir, free: given, limit: r.cfg.FilesLimit}.run(watched, end) })
+	watcher.Go(func() {
+		diskWatch{dir: c.dir, free: given, limit: r.cfg.FilesLimit, files: filesAllowed}.run(watched, end)
+	})
 	ended, err := c.run(watched)
 	end(nil)
 	watcher.Wait()

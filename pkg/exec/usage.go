@@ -46,8 +46,9 @@ func sampleGroup(pgid int) hook.Usage {
 // procStat is what /proc/<pid>/stat says (proc_pid_stat(5)), times with those of
 // children that were waited for.
 type procStat struct {
-	group        int
-	user, system time.Duration
+	ended, kernel bool
+	group         int
+	user, system  time.Duration
 }
 
 // tick is the unit of times in /proc: USER_HZ is 100 wherever Go runs on Linux.
@@ -58,6 +59,10 @@ func readStat(path string) (procStat, bool) {
 	if err != nil {
 		return procStat{}, false
 	}
+	return parseStat(text)
+}
+
+func parseStat(text []byte) (procStat, bool) {
 	// The name in parentheses may hold anything, parentheses too.
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	if len(fields) < 15 {
@@ -67,7 +72,11 @@ func readStat(path string) (procStat, bool) {
 		n, _ := strconv.ParseInt(string(fields[field-3]), 10, 64)
 		return n
 	}
+	const ofKernel = 0x00200000 // PF_KTHREAD of the kernel's flags
+	state := string(fields[0])
 	return procStat{
+		ended:  state == "Z" || state == "X",
+		kernel: number(9)&ofKernel != 0,
 		group:  int(number(5)),
 		user:   time.Duration(number(14)+number(16)) * tick,
 		system: time.Duration(number(15)+number(17)) * tick,
