@@ -63,29 +63,6 @@ func runHook(t *testing.T, hook string, values map[string]any, contexts ...map[s
 	return operations
 }
 
-func TestTheIssuerForOtherModulesFollowsTheSettings(t *testing.T) {
-	for name, test := range map[string]struct {
-		section map[string]any
-		want    string
-	}{
-		"without settings it is the self-signed one": {map[string]any{}, "selfsigned"},
-		"an empty e-mail is none":                    {map[string]any{"email": "", "defaultIssuer": ""}, "selfsigned"},
-		"with an e-mail it is Let's Encrypt":         {map[string]any{"email": "ops@example.com"}, "letsencrypt"},
-		"a named issuer wins": {
-			map[string]any{"email": "ops@example.com", "defaultIssuer": "corporate"}, "corporate",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			values := map[string]any{"global": map[string]any{}, "certManagerIssuers": test.section}
-			got := runHook(t, "./102-cert-manager-issuers/hooks/cluster-issuer.sh", values)
-			want := patchOperation{Op: "add", Path: "/certManagerIssuers/clusterIssuer", Value: test.want}
-			if len(got) != 1 || got[0] != want {
-				t.Errorf("patch is %v, want %v", got, want)
-			}
-		})
-	}
-}
-
 const admissionHook = "./402-ingress-nginx/hooks/admission-certificate.sh"
 
 func TestTheFirstAdmissionCertificateIsValidAndKeptByTheHook(t *testing.T) {
@@ -108,21 +85,6 @@ func TestTheFirstAdmissionCertificateIsValidAndKeptByTheHook(t *testing.T) {
 	}
 	if again := runHook(t, admissionHook, values, admissionContext(t, secret)); len(again) != 0 {
 		t.Errorf("the hook replaces a certificate that it has: %v", again)
-	}
-}
-
-func TestTheAdmissionHookKeepsNothingWhereThereIsNoSecret(t *testing.T) {
-	values := map[string]any{"global": map[string]any{}, "ingressNginx": map[string]any{"internal": map[string]any{}}}
-	for name, snapshots := range map[string]any{
-		"no Secret":                 map[string]any{"admission": []any{}},
-		"a Secret without the keys": map[string]any{"admission": []any{map[string]any{"filterResult": map[string]any{"ca": nil}}}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got := runHook(t, admissionHook, values, map[string]any{"binding": "admission", "type": "Group", "snapshots": snapshots})
-			if len(got) != 0 {
-				t.Errorf("patch is %v, want none", got)
-			}
-		})
 	}
 }
 
