@@ -535,3 +535,15 @@ func BenchmarkLoad200(b *testing.B) {
 		}
 	}
 }
+
+func FuzzModule(f *testing.F) {
+	f.Add("a: {b: 1}", "name: a\nversion: 1.0.0\ndependencies: [{name: b, repository: 'file://../b'}]", "aEnabled: true\nb: {}", "x-config-version: 1\nproperties: {b: {type: string, x-secret: true}}")
+	f.Add("b: 1\naEnabled: 'true'", "dependencies: [{name: c, repository: file://.}]", "global: null\na: []", "type: 5")
+	f.Fuzz(func(t *testing.T, own, chart, static, schema string) {
+		set, err := Load([]string{files(t, map[string]string{"001-a/values.yaml": own, "001-a/Chart.yaml": chart,
+			"values.yaml": static, "001-a/openapi/config-values.yaml": schema})}, LoadOptions{})
+		if err == nil && (set.Get("a") == nil) == (set.Broken["a"] == nil) {
+			t.Errorf("expected the module either read or broken")
+		}
+	})
+}
