@@ -1,0 +1,1 @@
+../../elsewhere/outside.sh

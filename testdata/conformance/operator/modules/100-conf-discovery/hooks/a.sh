@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# C-081: order, then name.
+if [[ $1 == "--config" ]]; then
+  cat <<EOF
+{configVersion: v1, onStartup: 10}
+EOF
+  exit 0
+fi
+echo "a.sh" >>"$CONFORMANCE_RECORD/discovery-module"
