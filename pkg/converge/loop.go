@@ -61,7 +61,7 @@ type Ports struct {
 	Watcher     hookrun.Watcher
 	Scheduler   hookrun.Scheduler
 	// Webhooks may be nil: then nobody answers reviews.
-	Webhooks  hookrun.Webhooks
+	Webhooks  Webhooks
 	Objects   Objects
 	Installer Installer
 	Tracker   Tracker
@@ -138,10 +138,14 @@ func New(cfg Config) *Loop {
 		global:  hookrun.NewUnit(hook.Global, cfg.GlobalHooksDir),
 		modules: map[string]*moduleState{},
 	}
-	l.hooks = hookrun.New(hookrun.Config{
-		Executables: cfg.Ports.Executables, Watcher: cfg.Ports.Watcher, Scheduler: cfg.Ports.Scheduler, Webhooks: cfg.Ports.Webhooks,
+	engine := hookrun.Config{
+		Executables: cfg.Ports.Executables, Watcher: cfg.Ports.Watcher, Scheduler: cfg.Ports.Scheduler,
 		Host: host{l}, Compacted: l.meter.Compacted, Ticks: l.converged.Load, Logger: l.log,
-	})
+	}
+	if cfg.Ports.Webhooks != nil {
+		engine.Webhooks = cfg.Ports.Webhooks
+	}
+	l.hooks = hookrun.New(engine)
 	l.facts = newFactsKeeper(cfg.Ports.Facts, l.collectFacts, l.log)
 	l.ledger.init(cfg.OrderPatience, func(m string) { l.keys.add(m, becauseRetry) })
 	for _, d := range cfg.Modules.Modules {

@@ -21,6 +21,13 @@ type Executables interface {
 	Enabled(ctx context.Context, module, script string, values, config []byte) (on bool, reason string, err error)
 }
 
+// Webhooks answers reviews of the API server and tells it of the webhooks.
+type Webhooks interface {
+	hookrun.Webhooks
+	// Keep withdraws what earlier processes registered for owners that are not in the list.
+	Keep(ctx context.Context, owners []hook.Owner) error
+}
+
 // Objects performs object operations of hooks, in order; all are attempted and the errors joined (C-206).
 type Objects interface {
 	Execute(ctx context.Context, ops []hook.Operation) error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/status"
 )
@@ -29,6 +30,7 @@ func (p purger) run(ctx context.Context) {
 	tick := time.NewTicker(min(purgeLook, p.cfg.PurgeGrace))
 	defer tick.Stop()
 	announced := map[string]time.Time{}
+	webhooks := true // are to be looked at
 	for {
 		select {
 		case <-tick.C:
@@ -36,16 +38,24 @@ func (p purger) run(ctx context.Context) {
 			return
 		}
 		if p.converged.Load() && !p.cfg.Modules.Incomplete && len(p.byOrder) > 0 {
-			p.look(ctx, announced)
+			webhooks = p.look(ctx, announced, webhooks)
 		}
 	}
 }
 
-func (p purger) look(ctx context.Context, announced map[string]time.Time) {
+// look answers whether webhooks have to be looked at the next time.
+func (p purger) look(ctx context.Context, announced map[string]time.Time, webhooks bool) bool {
 	rels, err := p.cfg.Ports.Installer.List(ctx)
 	if err != nil {
 		p.log.Warn("cannot list releases to purge", "error", err)
-		return
+		return webhooks
+	}
+	if webhooks && p.cfg.Ports.Webhooks != nil {
+		if err := p.cfg.Ports.Webhooks.Keep(ctx, p.speaking(rels)); err != nil {
+			p.log.Warn("webhooks of modules that are gone cannot be withdrawn and are tried again", "error", err)
+		} else {
+			webhooks = false
+		}
 	}
 	for _, rel := range rels {
 		if !p.orphan(rel) {
@@ -66,8 +76,33 @@ func (p purger) look(ctx context.Context, announced map[string]time.Time) {
 			delete(announced, rel.Name)
 			p.cfg.Ports.Reporter.Report(status.Module{Name: rel.Name, Gone: true})
 			p.log.Info("release purged", "release", rel.Name)
+			webhooks = true
 		}
 	}
+	return webhooks
+}
+
+// speaking are the owners whose webhooks stay: all but modules that were decided to
+// be off, and those of which neither a directory nor a release is left.
+func (p purger) speaking(rels []installed.Release) []hook.Owner {
+	owners := []hook.Owner{hook.Global}
+	for name := range p.cfg.Modules.Broken {
+		owners = append(owners, hook.Owner{Module: name})
+	}
+	for _, rel := range rels {
+		if p.modules[rel.Name] == nil {
+			owners = append(owners, hook.Owner{Module: rel.Name})
+		}
+	}
+	for _, st := range p.byOrder {
+		st.mu.Lock()
+		off := st.decided && !st.decision.On && !st.decision.Held
+		st.mu.Unlock()
+		if !off {
+			owners = append(owners, st.unit.Owner)
+		}
+	}
+	return owners
 }
 
 func (p purger) orphan(rel installed.Release) bool {
