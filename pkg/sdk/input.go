@@ -9,6 +9,7 @@ import (
 	admission "k8s.io/api/admission/v1"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
 // Input is what one run gets, and where it records what it asks for. It belongs to
@@ -143,11 +144,24 @@ func decodeItems[T any](binding string, items []Item) ([]T, error) {
 		if text == nil {
 			return nil, fmt.Errorf("object %d of %s is empty: give the binding a JQFilter, or keep full objects", i, binding)
 		}
-		if err := json.Unmarshal(text, &out[i]); err != nil {
+		if err := decode(text, &out[i]); err != nil {
 			return nil, fmt.Errorf("object %d of %s is no %T: %w", i, binding, out[i], err)
 		}
 	}
 	return out, nil
+}
+
+// decode is json.Unmarshal, but for values without a type of their own, in which whole numbers stay whole (C-212).
+func decode[T any](text []byte, into *T) error {
+	switch any(into).(type) {
+	case *any, *map[string]any, *[]any:
+		v, err := values.Decode(text)
+		if out, ok := v.(T); ok && err == nil {
+			*into = out
+			return nil
+		}
+	}
+	return json.Unmarshal(text, into)
 }
 
 // fileContext is a Context as it is written in BINDING_CONTEXT_PATH.

@@ -98,6 +98,11 @@ func (r *Registry) Add(owner hook.Owner, hooks ...Hook) error {
 		return err
 	}
 	maps.Copy(r.entries, added)
+	for _, e := range added {
+		for _, w := range e.hook.Spec.Warnings {
+			e.logger(nil).Warn("hook configuration: " + w)
+		}
+	}
 	return nil
 }
 

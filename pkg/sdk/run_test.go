@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -73,6 +74,32 @@ func TestContextsAreTyped(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWholeNumbersOfUntypedObjectsStayWhole: C-212.
+func TestWholeNumbersOfUntypedObjectsStayWhole(t *testing.T) {
+	t.Parallel()
+	const number = 12345678901234567
+	in := hook.Input{Contexts: fmt.Appendf(nil, `[{"binding":"x","snapshots":{"x":[{"filterResult":{"n":%d}}],"n":[{"filterResult":null}]}}]`, number)}
+	_, err := run(t, in, func(in *sdk.Input) error {
+		maps, err := sdk.Snapshot[map[string]any](in, "x")
+		if err != nil || maps[0]["n"] != int64(number) {
+			t.Errorf("as a map: %v, %v", maps, err)
+		}
+		values, err := sdk.Snapshot[any](in, "x")
+		if diff := cmp.Diff([]any{map[string]any{"n": int64(number)}}, values); diff != "" || err != nil {
+			t.Errorf("as anything: %v (-want +got):\n%s", err, diff)
+		}
+		none, err := sdk.Snapshot[any](in, "n")
+		if len(none) != 1 || none[0] != nil || err != nil {
+			t.Errorf("null: %v, %v", none, err)
+		}
+		_, err = sdk.Snapshot[[]any](in, "x")
+		return err
+	})
+	if err == nil || !strings.Contains(err.Error(), "object 0 of x is no []interface {}") {
+		t.Errorf("the error is %v", err)
 	}
 }
 
