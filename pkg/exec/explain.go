@@ -168,10 +168,10 @@ func deniedFile(what, path string) string {
 }
 
 // explainEnd says in one line how a process ended; nothing after status 0.
-func (c command) explainEnd(state *os.ProcessState, usage hook.Usage) string {
+func (c command) explainEnd(state *os.ProcessState, usage hook.Usage) (string, hook.Reason) {
 	status, ok := state.Sys().(syscall.WaitStatus)
 	if !ok || state.Success() {
-		return ""
+		return "", ""
 	}
 	text := state.String()
 	own := status.Signaled()
@@ -182,15 +182,15 @@ func (c command) explainEnd(state *os.ProcessState, usage hook.Usage) string {
 	reason := c.explainSignal(signal, own, usage)
 	switch {
 	case reason == "" && c.limits.Memory > 0 && usage.MaxRSS > c.limits.Memory/4*3:
-		return fmt.Sprintf("%s; its largest process held %s of at most %s", text, size(usage.MaxRSS), size(c.limits.Memory))
+		return fmt.Sprintf("%s; its largest process held %s of at most %s", text, size(usage.MaxRSS), size(c.limits.Memory)), hook.ReasonLimit
 	case reason == "":
-		return text
+		return text, hook.ReasonExit
 	case own && signal != syscall.SIGKILL || c.beyondCPU(usage):
-		return "killed: it " + reason
+		return "killed: it " + reason, hook.ReasonLimit
 	case own:
-		return text + ", " + reason
+		return text + ", " + reason, hook.ReasonExit
 	}
-	return text + ": a program that it ran " + reason
+	return text + ": a program that it ran " + reason, hook.ReasonLimit
 }
 
 func (c command) explainSignal(signal syscall.Signal, own bool, usage hook.Usage) string {

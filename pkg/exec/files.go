@@ -208,11 +208,11 @@ func (o outputs) read(env string) ([]byte, error) {
 	}
 	limit := o.limitOf(env)
 	if info.Size() > limit {
-		return nil, fmt.Errorf("it holds %s: at most %s are read", size(info.Size()), size(limit))
+		return nil, &excess{fmt.Sprintf("it holds %s: at most %s are read", size(info.Size()), size(limit))}
 	}
 	text, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(text)) > limit {
-		err = fmt.Errorf("it holds more than %s", size(limit))
+		err = &excess{"it holds more than " + size(limit)}
 	}
 	return text, pathless(err)
 }

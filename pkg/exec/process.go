@@ -39,8 +39,8 @@ var errTimeout = errors.New("no result in time")
 // errLimits is a start that failed because limits could not be set.
 var errLimits = errors.New("limits")
 
-// excess is why a command's context ended when it took more than it may: it is
-// killed without being asked, and is itself to blame.
+// excess is more than a command may take. As the reason for which its context ended
+// it is killed without being asked; in any case it is itself to blame.
 type excess struct{ what string }
 
 func (e *excess) Error() string { return e.what }
@@ -50,6 +50,8 @@ type exit struct {
 	usage hook.Usage
 	// cause is empty after status 0, and one line otherwise.
 	cause string
+	// reason is the kind of cause.
+	reason hook.Reason
 	// stopped is set when the caller's context ended the run.
 	stopped error
 }
@@ -85,13 +87,13 @@ func (c command) run(ctx context.Context) (exit, error) {
 	var much *excess
 	switch cause := context.Cause(limited); {
 	case signalled && errors.Is(cause, errTimeout):
-		out.cause = fmt.Sprintf("no result within %s", c.timeout)
+		out.cause, out.reason = fmt.Sprintf("no result within %s", c.timeout), hook.ReasonTimeout
 	case signalled && errors.As(cause, &much):
-		out.cause = "killed: it " + much.what
+		out.cause, out.reason = "killed: it "+much.what, hook.ReasonLimit
 	case signalled:
 		out.stopped = cause
 	default:
-		out.cause = c.explainEnd(cmd.ProcessState, out.usage)
+		out.cause, out.reason = c.explainEnd(cmd.ProcessState, out.usage)
 	}
 	return out, nil
 }

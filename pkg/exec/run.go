@@ -168,24 +168,28 @@ func (r *Runner) do(ctx context.Context, run run, use func(outputs) error) (hook
 	}
 	c := r.commandFor(run, dir, env)
 	ended, stderr, err := r.execute(ctx, c, run, given)
-	fail := func(cause string) error {
-		return &hook.RunError{Hook: run.id, Cause: cause, Stderr: stderr, Usage: ended.usage}
+	fail := func(reason hook.Reason, cause string) error {
+		return &hook.RunError{Hook: run.id, Reason: reason, Cause: cause, Stderr: stderr, Usage: ended.usage}
 	}
 	switch {
 	case err != nil && notStarted(ctx, err):
 		return hook.Usage{}, fmt.Errorf("%s: not started: %w", run.id, err)
 	case err != nil:
-		return hook.Usage{}, fail(c.explainStart(err))
+		return hook.Usage{}, fail(hook.ReasonStarted, c.explainStart(err))
 	case ended.stopped != nil:
 		return ended.usage, fmt.Errorf("%s: stopped: %w", run.id, ended.stopped)
 	case ended.cause != "":
-		return ended.usage, fail(ended.cause)
+		return ended.usage, fail(ended.reason, ended.cause)
 	}
 	if err := roomIn(dir); err != nil {
 		return ended.usage, fmt.Errorf("%s: its result is not used, it may be incomplete: %w", run.id, err)
 	}
 	if err := use(o); err != nil {
-		return ended.usage, fail(oneLine(err.Error()))
+		reason := hook.ReasonOutput
+		if much := (*excess)(nil); errors.As(err, &much) {
+			reason = hook.ReasonLimit
+		}
+		return ended.usage, fail(reason, oneLine(err.Error()))
 	}
 	return ended.usage, nil
 }
