@@ -297,3 +297,41 @@ while :; do sleep 1000; done`)
 		})
 	})
 }
+
+func TestTheGuardNeedsNothingButAShell(t *testing.T) {
+	for _, shell := range [][]string{{"sh"}, {"bash"}, {"dash"}, {"busybox", "sh"}} {
+		t.Run(strings.Join(shell, " "), func(t *testing.T) {
+			path, err := exec.LookPath(shell[0])
+			if err != nil {
+				t.Skip(err)
+			}
+			dir := t.TempDir()
+			ours, others := exec.Command("sleep", "1000"), exec.Command("sleep", "1000")
+			ours.Env = []string{"A=b\nc", envRun + "=" + dir + "/7", "Z=1"}
+			others.Env = []string{envRun + "=" + dir + "7/7"}
+			for _, c := range []*exec.Cmd{ours, others} {
+				if err := c.Start(); err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = c.Process.Kill() }()
+			}
+			guard := exec.Command(path, append(slices.Clone(shell[1:]), "-c", guardScript, "guard", dir, envRun+"="+dir+"/")...)
+			guard.Stdin = strings.NewReader("some\nwords\n") // that end without "done"
+			guard.Env = []string{"PATH=/nowhere"}
+			if out, err := guard.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			_ = ours.Wait() // it returns
+			if !alive(others.Process.Pid) {
+				t.Error("it killed what is not its own")
+			}
+			_ = others.Process.Kill()
+			_ = others.Wait()
+			guard = exec.Command(path, append(slices.Clone(shell[1:]), "-c", guardScript, "guard", "/nowhere", "=")...)
+			guard.Stdin = strings.NewReader("done\n")
+			if out, err := guard.CombinedOutput(); err != nil || len(out) > 0 {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+}

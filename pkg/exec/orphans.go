@@ -213,16 +213,17 @@ func (c *Credential) borrow() (restore func()) {
 
 // guardScript waits for its input to end, which it does when the operator dies,
 // and kills the groups of the runs that are noted in directory $1, then all whose
-// environment holds the mark $2. The word "done" on its input ends it in peace. It
+// environment holds the mark $2, until two looks have found none: a process in the
+// middle of execve has no environment. The word "done" on its input ends it in peace. It
 // uses nothing but what every shell has built in.
 const guardScript = `trap '' HUP INT QUIT TERM
 while read -r word; do [ "$word" = done ] && exit 0; done
 for f in "$1"/*.group; do
   [ -f "$f" ] && read -r group <"$f" && [ -n "$group" ] && kill -KILL "-$group" 2>/dev/null
 done
-round=0
-while [ "$round" -lt 20 ]; do
-  found=
+round=0 quiet=0
+while [ "$round" -lt 20 ] && [ "$quiet" -lt 2 ]; do
+  quiet=$((quiet + 1))
   for f in /proc/[0-9]*/environ; do
     [ -r "$f" ] || continue
     line= marked=
@@ -232,9 +233,8 @@ while [ "$round" -lt 20 ]; do
     done 2>/dev/null <"$f"
     [ -n "$marked" ] || continue
     pid=${f#/proc/}
-    kill -KILL "${pid%/environ}" 2>/dev/null && found=1
+    kill -KILL "${pid%/environ}" 2>/dev/null && quiet=0
   done
-  [ -n "$found" ] || break
   round=$((round + 1))
 done
 exit 0`

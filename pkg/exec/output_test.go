@@ -60,6 +60,7 @@ func TestJSONLinesBecomeRecords(t *testing.T) {
 		`{"level":5,"msg":{}}`:                                    `level=INFO msg="hook result" proxyJsonLog=true`,
 		`{not json`:                                               `level=INFO msg="{not json"`,
 		`{} {}`:                                                   `level=INFO msg="{} {}"`,
+		`{"a":1}}`:                                                `level=INFO msg="{\"a\":1}}"`,
 		` {"a":1}`:                                                `level=INFO msg=" {\"a\":1}"`,
 	} {
 		if got := logLines(now, line); got != want+"\n" {
@@ -102,6 +103,52 @@ func TestTailKeepsTheLastLines(t *testing.T) {
 	if n := len(last.String()); n == 0 || n > tailBytes {
 		t.Errorf("got %d bytes", n)
 	}
+}
+
+func TestALogIsBoundedInBytesToo(t *testing.T) {
+	for name, line := range map[string]string{"text": strings.Repeat("x", 9000), "binary": strings.Repeat("\xff", 9000), "JSON": `{"a":[` + strings.Repeat("1,", 8000) + `1]}`} {
+		many := make([]string, 900)
+		for i := range many {
+			many[i] = line
+		}
+		if got := logLines(func() time.Time { return time.Unix(1, 0) }, many...); len(got) > bytesPerSecond*5/4 || !strings.Contains(got, "lines were dropped") {
+			t.Errorf("%s: %d bytes in one second", name, len(got))
+		}
+	}
+}
+
+// What a hook prints, in any pieces, becomes lines within the limit, and a log within its own.
+func FuzzOutput(f *testing.F) {
+	for _, seed := range []string{
+		"a\nb\r\n\n", `{"level":"warn","msg":"m","a":{"b":[1,null]}}` + "\n", `{"a":1}}` + "\n{} x\n{\n", "\x00\xff\x1b[31m\n", strings.Repeat("x", 20000), `{"msg":"` + strings.Repeat("ä", 9000) + `"}`,
+	} {
+		f.Add([]byte(seed), 100)
+	}
+	f.Fuzz(func(t *testing.T, text []byte, limit int) {
+		limit = 1 + max(0, limit)%lineLimit
+		var out bytes.Buffer
+		var last tail
+		l := &lineLogger{log: slog.New(slog.NewTextHandler(&out, nil)), limit: limit, now: func() time.Time { return time.Unix(1, 0) }}
+		n := 0
+		readLines(iotest.HalfReader(bytes.NewReader(text)), limit, func(line []byte, cut bool) {
+			if len(line) > limit || bytes.IndexByte(line, '\n') >= 0 {
+				t.Fatalf("a line of %d bytes, limit %d", len(line), limit)
+			}
+			n++
+			l.line(line, cut)
+			last.line(line, cut)
+		})
+		l.flush()
+		if want := bytes.Count(text, []byte("\n")); n != want && n != want+1 {
+			t.Errorf("%d lines of %d", n, want)
+		}
+		if records := bytes.Count(out.Bytes(), []byte("\n")); records > n+1 || records < min(n, 1) {
+			t.Errorf("%d records of %d lines", records, n)
+		}
+		if len(last.String()) > tailBytes {
+			t.Errorf("a tail of %d bytes", len(last.String()))
+		}
+	})
 }
 
 func FuzzPrintable(f *testing.F) {
