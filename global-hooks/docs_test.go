@@ -59,7 +59,7 @@ func withoutTestResult(out string) string {
 func copyOfCheckout(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
-	for _, dir := range []string{"global-hooks", "cmd/discover-api", "pkg/hook", "pkg/sdk", "pkg/values", "testdata/nodes"} {
+	for _, dir := range []string{"global-hooks", "cmd/discover-api", "pkg", "testdata/nodes"} {
 		if err := os.CopyFS(filepath.Join(root, dir), os.DirFS(filepath.Join("..", dir))); err != nil {
 			t.Fatal(err)
 		}
