@@ -3,6 +3,7 @@ package hooktest
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,10 +14,19 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/testkit"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	code := testkit.Run(m)
+	// The thread that the control plane is tied to lives as long as the process.
+	if err := goleak.Find(goleak.IgnoreAnyFunction("github.com/addon-operator/addon-operator/pkg/testkit.Start.func1")); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // hookText is a bash hook with a configuration and what it does.
 func hookText(config, body string) string {
