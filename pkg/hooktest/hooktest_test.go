@@ -267,7 +267,7 @@ cat >"$KUBERNETES_PATCH_PATH" <<'J'
 {"operation":"JSONPatch","kind":"ConfigMap","name":"absent","namespace":"d","jsonPatch":[{"op":"remove","path":"/data/a"}]}
 J
 echo '{"name":"m","set":4,"labels":{"a":"b"}}' >"$METRICS_PATH"
-echo plain; echo '{"level":"warning","msg":"careful","n":1}' >&2`
+echo '{"level":"warning","msg":"careful","n":1}' >&2`
 
 func TestWhatIsShownHasNoSecrets(t *testing.T) {
 	t.Parallel()
@@ -298,7 +298,6 @@ func TestWhatIsShownHasNoSecrets(t *testing.T) {
 time …
 
 == log
-INFO  stdout: plain
 WARN  stderr: careful n=1
 
 == values: 2 operations
