@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -45,10 +46,30 @@ func (c *checker) kubernetes(i int, e node) Kubernetes {
 		k.Namespaces = c.matchNames(ns, "nameSelector")
 		k.NamespaceLabels = c.labelSelector(ns, "labelSelector")
 	}
-	if e.text("resynchronizationPeriod") != "" {
-		c.warn("%s.resynchronizationPeriod is ignored: changes are seen as they happen", e.path)
-	}
+	k.Resync = c.period(e, "resynchronizationPeriod")
 	return k
+}
+
+// shortestPeriod is the least resynchronizationPeriod: each one lists all objects.
+const shortestPeriod = time.Second
+
+// period reads a duration such as 10m. Hooks were never told that theirs is none,
+// so that is a warning.
+func (c *checker) period(e node, key string) time.Duration {
+	text := e.text(key)
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	switch path := join(e.path, key); {
+	case err != nil || d < 0:
+		c.warn("%s is ignored: expected a duration such as 10m, got %q", path, text)
+		return 0
+	case d > 0 && d < shortestPeriod:
+		c.warn("%s is %s: expected at least that, got %s", path, shortestPeriod, text)
+		return shortestPeriod
+	}
+	return d
 }
 
 func (n node) apiVersion(key string) string {

@@ -178,7 +178,7 @@ func TestParseConfigSaysWhereTextIsNotYAML(t *testing.T) {
 }
 
 func TestParseConfigWarnsOfWhatIsIgnored(t *testing.T) {
-	spec, err := ParseConfig([]byte("configVersion: v1\nkubernetesValidating: [{name: a.b.c}]\nkubernetes: [{kind: Pod, resynchronizationPeriod: 1m}]"), someModule)
+	spec, err := ParseConfig([]byte("configVersion: v1\nkubernetesValidating: [{name: a.b.c}]\nkubernetes: [{kind: Pod, resynchronizationPeriod: soon}]"), someModule)
 	if err != nil || len(spec.Warnings) != 2 {
 		t.Errorf("C-061: got %v, %v", spec.Warnings, err)
 	}

@@ -167,6 +167,9 @@ type Kubernetes struct {
 	NamespaceLabels *metav1.LabelSelector
 	// Filter is nil without jqFilter.
 	Filter *Filter
+	// Resync is how often the objects are listed anew, which brings events only for
+	// what was missed; 0 is never. Key resynchronizationPeriod.
+	Resync time.Duration
 }
 
 // Admission is one kubernetesValidating or kubernetesMutating binding (C-060 …

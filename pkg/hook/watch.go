@@ -19,6 +19,13 @@ type Watch interface {
 type WatchHandler struct {
 	// Event is a change that the binding listens to (C-124, C-145).
 	Event func(WatchEvent, Item)
+	// Room, which may be nil, is asked before Event: nil says that Event may be
+	// called, otherwise Room is asked again when the channel is closed. What waits
+	// meanwhile is bounded: from 1,000 events on those of one object are merged, so
+	// that the newest state stays and no deletion is lost. A lane that is stuck thus
+	// needs no more memory than the objects there are. Without Room all events are
+	// delivered at once.
+	Room func() <-chan struct{}
 	// Appeared says that the kind, absent when the monitor started, is now
 	// served and listed: the binding's Synchronization is due, and events are locked again.
 	Appeared func()

@@ -167,6 +167,18 @@ func decodeItems(d *json.Decoder, put func(map[string]any)) error {
 	return err
 }
 
+// decodeObject reads one object.
+func decodeObject(text []byte) (*unstructured.Unstructured, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var o map[string]any
+	if err := d.Decode(&o); err != nil {
+		return nil, err
+	}
+	numbers(o)
+	return &unstructured.Unstructured{Object: o}, nil
+}
+
 func expected(what string, got json.Token) error {
 	if got == nil {
 		return nil

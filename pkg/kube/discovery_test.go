@@ -2,6 +2,8 @@ package kube
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -56,19 +58,33 @@ func TestKindThatComesLater(t *testing.T) {
 	m.Unlock()
 	mustCreate(t, c, later("b"))
 	r.expect(t, "appeared", `Added "b"`)
-	// The kind goes away with its objects, and comes back.
+	// The kind goes away with its objects, and comes back: its Synchronization is due
+	// again. (Had it come back before anybody noticed, the watch would have gone on.)
 	do(t, c, deletion("CustomResourceDefinition", "", "later.kube.test"))
 	eventually(t, "the objects are gone", func() bool { return len(m.Snapshot()) == 0 })
 	eventually(t, "the CRD is gone", func() bool {
 		_, err := c.Dynamic.Resource(crdResource).Get(within(t), "later.kube.test", metav1.GetOptions{})
 		return err != nil
 	})
+	b1 := m.(*bindingWatch)
+	eventually(t, "its end was noticed", func() bool { return len(b1.partsOf(func(partKey) bool { return true })) == 0 })
 	mustCreate(t, c, parse(t, testCRD("later", anyVersion)))
 	t.Cleanup(func() { do(t, c, deletion("CustomResourceDefinition", "", "later.kube.test")) })
 	eventually(t, "the kind can be used again", func() bool {
 		return c.Execute(within(t), []hook.Operation{{Verb: hook.CreateIfNotExists, Object: later("c")}}) == nil
 	})
 	eventually(t, "the watch is back", func() bool { return results(m.Snapshot()) == `"c"` })
+	eventually(t, "both objects were told as deleted, and the kind as back", func() bool {
+		lines := strings.Split(r.String(), "\n")
+		slices.Sort(lines[2:min(4, len(lines))])
+		return slices.Equal(lines, []string{"appeared", `Added "b"`, `Deleted "a"`, `Deleted "b"`, "appeared"})
+	})
+	m.Unlock()
+	mustCreate(t, c, later("d"))
+	eventually(t, "events flow again", func() bool { return strings.HasSuffix(r.String(), `Added "d"`) })
+	if n := strings.Count(r.String(), "appeared"); n != 2 {
+		t.Errorf("the kind appeared %d times, expected 2", n)
+	}
 }
 
 // C-346, C-347, and that a stored version is never dropped.

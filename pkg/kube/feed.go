@@ -102,6 +102,9 @@ func (f *feed) run(ctx context.Context) {
 			f.sink.begin()
 			f.sink.end()
 			f.sink.fault(nil)
+			if v, ok := f.sink.(vanisher); ok {
+				v.vanished()
+			}
 			b.pause(ctx, changed, f.again)
 		case err != nil:
 			f.fault(ctx, err)

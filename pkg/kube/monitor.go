@@ -12,6 +12,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
 )
@@ -30,11 +31,36 @@ func (i id) compare(o id) int {
 	return cmp.Or(cmp.Compare(i.namespace, o.namespace), cmp.Compare(i.name, o.name))
 }
 
+// compareText compares as the strings namespace/kind/name of one kind do, without
+// making them: a namespace ends with a slash there.
+func (i id) compareText(o id) int {
+	n := min(len(i.namespace), len(o.namespace))
+	switch c := cmp.Compare(i.namespace[:n], o.namespace[:n]); {
+	case c != 0:
+		return c
+	case len(i.namespace) > n:
+		return cmp.Compare(i.namespace[n], '/')
+	case len(o.namespace) > n:
+		return cmp.Compare('/', o.namespace[n])
+	}
+	return cmp.Compare(i.name, o.name)
+}
+
+// checksum is the first half of a SHA-256.
+type checksum [sha256.Size / 2]byte
+
+func checksumOf(text []byte) checksum {
+	sum := sha256.Sum256(text)
+	return checksum(sum[:])
+}
+
 // entry is what a binding keeps of an object.
 type entry struct {
+	id      id
 	item    hook.Item
-	sum     [sha256.Size]byte // over what C-145 compares
-	listing uint64            // the last listing that it was part of
+	sum     checksum // over what C-145 compares
+	version uint64   // its resourceVersion; 0 when that is no number
+	listing uint64   // the last listing that it was part of
 }
 
 // notice is one call of a handler that is due.
@@ -52,55 +78,81 @@ type notice struct {
 //
 //	informers --project--> part.entries --event--> buffer (locked) | queue --deliver--> handler
 type monitor struct {
-	binding hook.Kubernetes
-	kind    string // as the server spells it
-	log     *slog.Logger
-	handler hook.WatchHandler
-	wake    chan struct{}
+	id       hook.ID
+	binding  hook.Kubernetes
+	log      *slog.Logger
+	handler  hook.WatchHandler
+	observer *Observer
+	wake     chan struct{} // the queue is not empty
+	due      chan struct{} // the watch has something to attend to: namespaces, slow, gone
 
 	mu      sync.Mutex
+	kind    string // as the server spells it
 	locked  bool
 	stopped bool
 	parts   map[partKey]*part
-	buffer  []notice
-	queue   []notice
+	order   []*entry // all entries in the order of C-134; nil when it must be made anew
+	buffer  pending
+	queue   pending
 	faults  map[string]error
-	told    string // text of the last error that the handler got
+	told    string  // text of the last error that the handler got
+	slow    []*part // whose filter is slow, to be isolated
+	gone    bool    // the kind is not served any more
 }
 
-func newMonitor(b hook.Kubernetes, h hook.WatchHandler, log *slog.Logger) *monitor {
-	return &monitor{binding: b, kind: b.Kind, handler: h, log: log, locked: true, wake: make(chan struct{}, 1),
+func newMonitor(id hook.ID, b hook.Kubernetes, h hook.WatchHandler, o *Observer, log *slog.Logger) *monitor {
+	return &monitor{id: id, binding: b, kind: b.Kind, handler: h, observer: o, log: log, locked: true,
+		wake: make(chan struct{}, 1), due: make(chan struct{}, 1),
 		parts: map[partKey]*part{}, faults: map[string]error{}}
 }
 
-// deliver calls the handler, one call at a time, until ctx ends. namespaces runs
-// between calls when reselect is signalled.
-func (m *monitor) deliver(ctx context.Context, reselect <-chan struct{}, namespaces func()) {
+// deliver calls the handler, one call at a time, until ctx ends. attend runs
+// between calls when due is signalled.
+func (m *monitor) deliver(ctx context.Context, attend func()) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-reselect:
-			namespaces()
+		case <-m.due:
+			attend()
 		case <-m.wake:
-			for n, ok := m.next(); ok; n, ok = m.next() {
+			for m.room(ctx, attend) {
+				n, ok := m.next()
+				if !ok {
+					break
+				}
 				m.call(n)
 			}
 		}
 	}
 }
 
+// room waits until the handler takes another call; false when ctx ended first.
+// What waits meanwhile is merged.
+func (m *monitor) room(ctx context.Context, attend func()) bool {
+	for m.handler.Room != nil {
+		full := m.handler.Room()
+		if full == nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-m.due:
+			attend()
+		case <-full:
+		}
+	}
+	return ctx.Err() == nil
+}
+
 func (m *monitor) next() (notice, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.stopped || len(m.queue) == 0 {
-		m.queue = nil // give the memory of a burst back
-		return notice{}, false
+	if m.stopped {
+		m.queue.clear()
 	}
-	n := m.queue[0]
-	m.queue[0] = notice{}
-	m.queue = m.queue[1:]
-	return n, true
+	return m.queue.take()
 }
 
 func (m *monitor) call(n notice) {
@@ -110,7 +162,6 @@ func (m *monitor) call(n notice) {
 	case n.appeared && m.handler.Appeared != nil:
 		m.handler.Appeared()
 	case n.event != "" && m.handler.Event != nil:
-		n.item.Key = n.id.String()
 		m.handler.Event(n.event, n.item)
 	}
 }
@@ -120,11 +171,8 @@ func (m *monitor) push(n notice) {
 	if m.stopped {
 		return
 	}
-	m.queue = append(m.queue, n)
-	select {
-	case m.wake <- struct{}{}:
-	default:
-	}
+	m.queue.add(n, m.queue.n >= crowded)
+	signal(m.wake)
 }
 
 // emit passes an event that the binding listens to; m.mu is held.
@@ -132,32 +180,10 @@ func (m *monitor) emit(n notice) {
 	switch {
 	case !slices.Contains(m.binding.Events, n.event):
 	case m.locked:
-		m.buffer = coalesce(m.buffer, n)
+		m.buffer.add(n, true)
 	default:
 		m.push(n)
 	}
-}
-
-// coalesce adds an event to those buffered. Of one object at most a Deleted and
-// what came after it stay: a deletion is never swallowed (C-145).
-func coalesce(buffer []notice, n notice) []notice {
-	last := -1
-	for i := range buffer {
-		if buffer[i].id == n.id {
-			last = i
-		}
-	}
-	switch {
-	case last < 0 || (n.event == hook.Added && buffer[last].event == hook.Deleted):
-		return append(buffer, n)
-	case n.event == hook.Deleted:
-		buffer = slices.DeleteFunc(buffer, func(b notice) bool { return b.id == n.id })
-		return append(buffer, n)
-	case n.event == hook.Modified && buffer[last].event == hook.Added:
-		n.event = hook.Added
-	}
-	buffer[last] = n
-	return buffer
 }
 
 // fault records what goes wrong at a place, nil when it is over, and tells the
@@ -188,7 +214,7 @@ func (m *monitor) lock() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.locked = true
-	m.buffer = nil
+	m.buffer.clear()
 }
 
 // unlock lets events flow, buffered ones first (C-153).
@@ -196,20 +222,19 @@ func (m *monitor) unlock() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.locked = false
-	for _, n := range m.buffer {
-		m.push(n)
-	}
-	m.buffer = nil
+	m.buffer.moveTo(&m.queue)
+	signal(m.wake)
 }
 
 // snapshot is every cached object in the order of C-134. It drops the events it shows.
 func (m *monitor) snapshot() []hook.Item {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.buffer = nil
+	m.buffer.clear()
 	return m.items()
 }
 
+// peek is snapshot that drops nothing.
 func (m *monitor) peek() []hook.Item {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -218,77 +243,113 @@ func (m *monitor) peek() []hook.Item {
 
 // items lists what is cached; m.mu is held.
 func (m *monitor) items() []hook.Item {
-	type row struct {
-		id   id
-		text string
-		item hook.Item
+	if m.order == nil {
+		m.sort()
 	}
-	rows := []row{}
-	for _, p := range m.parts {
-		for i, e := range p.entries {
-			r := row{id: i, item: e.item}
-			if !m.binding.KeepFullObjects {
-				r.text = i.namespace + "/" + m.kind + "/" + i.name
-			}
-			rows = append(rows, r)
-		}
-	}
-	slices.SortFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(a.text, b.text), a.id.compare(b.id)) })
-	items := make([]hook.Item, len(rows))
-	for i, r := range rows {
-		items[i] = r.item
+	items := make([]hook.Item, len(m.order))
+	for i, e := range m.order {
+		items[i] = e.item
 	}
 	return items
 }
 
-// project makes what the binding keeps of an object.
-func (m *monitor) project(s *seen) (entry, error) {
-	var e entry
-	if m.binding.Filter != nil {
-		result, err := m.binding.Filter.Run(s.object)
-		if err != nil {
-			return e, fmt.Errorf("jqFilter on %s/%s: %w", m.kind, s.id, err)
+// sort makes the order of C-134 anew; m.mu is held.
+func (m *monitor) sort() {
+	m.order = make([]*entry, 0, m.count())
+	for _, p := range m.parts {
+		for _, e := range p.entries {
+			m.order = append(m.order, e)
 		}
-		e.item.FilterResult = bytes.Clone(result)
-		e.sum = sha256.Sum256(result)
 	}
-	if m.binding.Filter != nil && !m.binding.KeepFullObjects {
-		return e, nil
+	compare := id.compare
+	if !m.binding.KeepFullObjects {
+		compare = id.compareText
+	}
+	slices.SortFunc(m.order, func(a, b *entry) int { return compare(a.id, b.id) })
+}
+
+// count is the number of cached objects; m.mu is held.
+func (m *monitor) count() (n int) {
+	for _, p := range m.parts {
+		n += len(p.entries)
+	}
+	return n
+}
+
+// counted tells the observer how many objects there are; m.mu is held.
+func (m *monitor) counted() {
+	if m.observer.Objects != nil {
+		m.observer.Objects(m.id, m.binding, m.count())
+	}
+}
+
+// slowFilter is the time from which on a filter is too slow to share an informer
+// with others, who would wait for it.
+const slowFilter = time.Second
+
+// project makes what the binding keeps of an object, and says whether its filter is slow.
+func (m *monitor) project(s *seen) (e *entry, slow bool, err error) {
+	e = &entry{id: s.id, version: s.version}
+	if f := m.binding.Filter; f != nil {
+		began := time.Now()
+		r := s.filter(f)
+		took := time.Since(began)
+		slow = took >= slowFilter
+		if m.observer.Filtered != nil {
+			m.observer.Filtered(m.id, m.binding, took)
+		}
+		if r.err != nil {
+			return e, slow, fmt.Errorf("jqFilter on %s/%s: %w", m.kind, s.id, r.err)
+		}
+		e.item.FilterResult, e.sum = r.text, r.sum
+		if !m.binding.KeepFullObjects {
+			return e, slow, nil
+		}
 	}
 	text, err := s.json()
 	if err != nil {
-		return e, fmt.Errorf("%s/%s: %w", m.kind, s.id, err)
+		return e, slow, fmt.Errorf("%s/%s: %w", m.kind, s.id, err)
 	}
 	if m.binding.Filter == nil {
-		e.sum = sha256.Sum256(text)
+		e.sum = checksumOf(text)
 	}
 	if m.binding.KeepFullObjects {
 		e.item.Object = text
 	}
-	return e, nil
+	return e, slow, nil
 }
 
 // partKey names one list/watch of a binding (C-150).
 type partKey struct{ namespace, name string }
 
+// forget drops a part with its objects and without events; m.mu is held.
+func (m *monitor) forget(p *part) {
+	delete(m.parts, p.key)
+	m.order = nil
+}
+
 // part is a binding's view of one informer.
 type part struct {
-	m        *monitor
-	key      partKey
-	informer *informer
+	m   *monitor
+	key partKey
 	// announce: objects of the first listing are events, since the binding is synchronised already.
 	announce bool
 	ready    chan struct{} // closed when listed, or failed with err
 
+	// seat is the part's place in an informer; see join, isolate and leave.
+	seat seat
+
 	// The following are guarded by m.mu.
-	entries map[id]entry
+	entries map[id]*entry
 	listing uint64
 	listed  bool
+	slow    bool // its filter is
+	stale   bool // an entry is not what its object is now, since its filter failed
 	err     error
 }
 
 func newPart(m *monitor, key partKey, announce bool) *part {
-	return &part{m: m, key: key, announce: announce, ready: make(chan struct{}), entries: map[id]entry{}}
+	return &part{m: m, key: key, announce: announce, ready: make(chan struct{}), entries: map[id]*entry{}}
 }
 
 func (p *part) begin() {
@@ -298,69 +359,124 @@ func (p *part) begin() {
 }
 
 func (p *part) put(s *seen) {
-	now, err := p.m.project(s)
+	if p.m.observer.Handled != nil {
+		began := time.Now()
+		defer func() { p.m.observer.Handled(p.m.id, p.m.binding, time.Since(began)) }()
+	}
+	if p.known(s) {
+		return
+	}
+	now, slow, err := p.m.project(s)
 	p.m.mu.Lock()
 	defer p.m.mu.Unlock()
-	old, known := p.entries[s.id]
+	if slow && !p.slow {
+		p.slow = true
+		p.m.slow = append(p.m.slow, p)
+		signal(p.m.due)
+	}
+	old := p.entries[s.id]
 	if err != nil {
-		p.reject(s, known, err)
+		p.reject(s, old, err)
 		return
 	}
 	p.m.fault(s.id.String(), nil)
 	now.listing = p.listing
+	if old != nil { // keep its place in the order
+		was := old.sum
+		*old = *now
+		if was != now.sum {
+			p.m.emit(notice{event: hook.Modified, id: s.id, item: now.item})
+		}
+		return
+	}
 	p.entries[s.id] = now
-	switch {
-	case !p.listed && !p.announce: // the Synchronization shows it
-	case !known:
+	p.m.order = nil
+	if p.listed {
+		p.m.counted()
+	}
+	if !p.silent() {
 		p.m.emit(notice{event: hook.Added, id: s.id, item: now.item})
-	case old.sum != now.sum:
-		p.m.emit(notice{event: hook.Modified, id: s.id, item: now.item})
 	}
 }
 
-// reject leaves the entry as it was (C-144); m.mu is held.
-func (p *part) reject(s *seen, known bool, err error) {
-	if known {
-		old := p.entries[s.id]
-		old.listing = p.listing
-		p.entries[s.id] = old
+// silent: what is listed now the Synchronization shows; m.mu is held.
+func (p *part) silent() bool { return !p.listed && !p.announce }
+
+// known reports that an object need not be looked at: it is the version that is
+// cached, or the part has failed.
+func (p *part) known(s *seen) bool {
+	p.m.mu.Lock()
+	defer p.m.mu.Unlock()
+	if p.err != nil {
+		return true
 	}
-	if !p.listed && !p.announce {
+	old := p.entries[s.id]
+	if old == nil || s.version == 0 || old.version != s.version {
+		return false
+	}
+	old.listing = p.listing
+	if p.m.binding.KeepFullObjects { // one copy for all bindings
+		if s.text == nil {
+			s.text = old.item.Object
+		}
+		old.item.Object = s.text
+	}
+	return true
+}
+
+// reject leaves the entry as it was (C-144); m.mu is held.
+func (p *part) reject(s *seen, old *entry, err error) {
+	if old != nil {
+		old.listing = p.listing
+	}
+	if p.silent() {
 		p.finish(err)
 		return
 	}
+	p.stale = true
 	p.m.log.Warn("object left as it was in the snapshot", "error", err)
 	p.m.fault(s.id.String(), err)
 }
 
 func (p *part) remove(s *seen) {
-	now, err := p.m.project(s)
 	p.m.mu.Lock()
-	defer p.m.mu.Unlock()
-	old, known := p.entries[s.id]
-	if !known {
+	old := p.entries[s.id]
+	p.m.mu.Unlock()
+	if old == nil {
 		return
 	}
+	now, _, err := p.m.project(s)
+	p.m.mu.Lock()
+	defer p.m.mu.Unlock()
 	if err != nil {
 		p.m.log.Warn("deleted object is shown as it was before", "error", err)
 		now = old
 	}
-	p.drop(s.id, now)
+	p.drop(now)
+	p.m.counted()
 }
 
-// drop forgets an object; m.mu is held.
-func (p *part) drop(i id, last entry) {
-	delete(p.entries, i)
-	p.m.fault(i.String(), nil)
-	p.m.emit(notice{event: hook.Deleted, id: i, item: last.item})
+// drop forgets an object, last its last state; m.mu is held.
+func (p *part) drop(last *entry) {
+	delete(p.entries, last.id)
+	p.m.order = nil
+	p.m.fault(last.id.String(), nil)
+	if !p.silent() {
+		p.m.emit(notice{event: hook.Deleted, id: last.id, item: last.item})
+	}
 }
 
 // sweep drops what the current listing did not show, or all of it; m.mu is held.
 func (p *part) sweep(all bool) {
-	for _, i := range slices.SortedFunc(maps.Keys(p.entries), id.compare) {
-		if e := p.entries[i]; all || e.listing != p.listing {
-			p.drop(i, e)
+	var gone []*entry
+	for _, e := range p.entries {
+		if all || e.listing != p.listing {
+			gone = append(gone, e)
 		}
+	}
+	slices.SortFunc(gone, func(a, b *entry) int { return a.id.compare(b.id) })
+	for _, e := range gone {
+		p.drop(e)
 	}
 }
 
@@ -369,6 +485,7 @@ func (p *part) end() {
 	defer p.m.mu.Unlock()
 	p.sweep(false)
 	p.finish(nil)
+	p.m.counted()
 }
 
 // finish ends the wait for the first listing; m.mu is held.
@@ -378,6 +495,36 @@ func (p *part) finish(err error) {
 	}
 	p.listed, p.err = err == nil, err
 	close(p.ready)
+}
+
+// vanished passes on that the kind is not served any more.
+func (p *part) vanished() {
+	p.m.mu.Lock()
+	defer p.m.mu.Unlock()
+	p.m.gone = true
+	signal(p.m.due)
+}
+
+// tooSlow reports that others should not wait for this part.
+func (p *part) tooSlow() bool {
+	p.m.mu.Lock()
+	defer p.m.mu.Unlock()
+	return p.slow
+}
+
+// texts are all objects of the part; false unless it keeps them whole and each as
+// it is now.
+func (p *part) texts() ([][]byte, bool) {
+	p.m.mu.Lock()
+	defer p.m.mu.Unlock()
+	if !p.m.binding.KeepFullObjects || !p.listed || p.stale {
+		return nil, false
+	}
+	all := make([][]byte, 0, len(p.entries))
+	for _, e := range p.entries {
+		all = append(all, e.item.Object)
+	}
+	return all, true
 }
 
 func (p *part) fault(err error) {

@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
+	"time"
+	"weak"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,11 +26,30 @@ type Watcher struct {
 	clients   *Clients
 	informers *informers
 	log       *slog.Logger
+
+	mu      sync.Mutex
+	filters map[string]weak.Pointer[hook.Filter] // by source
 }
 
 // NewWatcher makes a Watcher; it does nothing until Watch is called.
 func NewWatcher(c *Clients, log *slog.Logger) *Watcher {
-	return &Watcher{clients: c, log: log, informers: &informers{clients: c, all: map[informerKey]*informer{}}}
+	return &Watcher{clients: c, log: log, informers: &informers{clients: c, all: map[informerKey]*informer{}},
+		filters: map[string]weak.Pointer[hook.Filter]{}}
+}
+
+// share lets bindings with the same jqFilter keep one compiled program.
+func (w *Watcher) share(f *hook.Filter) {
+	if f == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if same := w.filters[f.String()].Value(); same != nil {
+		f.Share(same)
+		return
+	}
+	maps.DeleteFunc(w.filters, func(_ string, p weak.Pointer[hook.Filter]) bool { return p.Value() == nil })
+	w.filters[f.String()] = weak.Make(f)
 }
 
 // Watch starts the monitor of a binding and returns when all matching objects are
@@ -39,10 +62,14 @@ func NewWatcher(c *Clients, log *slog.Logger) *Watcher {
 // server refuses, or the end of ctx. Requests that may succeed later are retried
 // and reported to h.Failed.
 func (w *Watcher) Watch(ctx context.Context, id hook.ID, b hook.Kubernetes, h hook.WatchHandler) (hook.Watch, error) {
-	m := newMonitor(b, h, w.log.With("hook", id.String(), "binding", b.Name))
+	w.share(b.Filter)
+	m := newMonitor(id, b, h, &w.clients.observer, w.log.With("hook", id.String(), "binding", b.Name))
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	b1 := &bindingWatch{watcher: w, monitor: m, stop: stop, reselect: make(chan struct{}, 1)}
-	b1.wg.Go(func() { m.deliver(run, b1.reselect, func() { b1.followNamespaces(run) }) })
+	b1 := &bindingWatch{watcher: w, monitor: m, stop: stop}
+	b1.wg.Go(func() { m.deliver(run, func() { b1.attend(run) }) })
+	if b.Resync > 0 {
+		b1.wg.Go(func() { b1.resync(run) })
+	}
 	if b.Kind == "" {
 		return b1, nil // C-155: nothing is watched
 	}
@@ -63,16 +90,16 @@ func (w *Watcher) Watch(ctx context.Context, id hook.ID, b hook.Kubernetes, h ho
 
 // bindingWatch ties a monitor to its informers.
 type bindingWatch struct {
-	watcher  *Watcher
-	monitor  *monitor
-	stop     context.CancelFunc
-	wg       sync.WaitGroup
-	reselect chan struct{} // the set of selected namespaces changed
+	watcher *Watcher
+	monitor *monitor
+	stop    context.CancelFunc
+	wg      sync.WaitGroup
 
-	mu         sync.Mutex // one of open, followNamespaces and Stop at a time
+	mu         sync.Mutex // one of open, attend and Stop at a time
 	resource   resource
 	namespaces *selected // nil without a namespace label selector
 	stopped    bool
+	ended      []<-chan struct{} // informers that this binding was the last to leave
 }
 
 // Snapshot implements hook.Watch.
@@ -93,11 +120,90 @@ func (b *bindingWatch) Stop() {
 	b.wg.Wait()
 	b.mu.Lock()
 	b.stopped = true
-	ended := b.close()
+	b.close()
+	ended := b.ended
 	b.mu.Unlock()
 	for _, done := range ended {
 		<-done
 	}
+	if o := b.watcher.clients.observer; o.Stopped != nil {
+		o.Stopped(b.monitor.id, b.monitor.binding)
+	}
+}
+
+// resync lists anew at every resynchronizationPeriod, give or take a tenth, so that
+// hooks with the same period do not all do so at once.
+func (b *bindingWatch) resync(ctx context.Context) {
+	period := b.monitor.binding.Resync
+	timer := time.NewTimer(jittered(period))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			for _, p := range b.partsOf(func(partKey) bool { return true }) {
+				p.seat.relist()
+			}
+			timer.Reset(jittered(period))
+		}
+	}
+}
+
+func jittered(d time.Duration) time.Duration { return d - d/20 + rand.N(d/10+1) }
+
+// attend does what came up while the binding is watched. It runs in the goroutine
+// that calls the handler, and waits for nothing.
+func (b *bindingWatch) attend(ctx context.Context) {
+	m := b.monitor
+	m.mu.Lock()
+	slow := m.slow
+	m.slow = nil
+	m.mu.Unlock()
+	for _, p := range slow {
+		m.log.Warn("the jqFilter is slow; its objects are listed and watched apart from those of other hooks", "kind", m.kind)
+		p.seat.isolate(ctx, b.watcher.informers, p)
+	}
+	if !b.mu.TryLock() { // open is at work or Stop is
+		b.attendLater(ctx)
+		return
+	}
+	defer b.mu.Unlock()
+	if b.stopped {
+		return
+	}
+	m.mu.Lock()
+	gone := m.gone
+	m.gone = false
+	m.mu.Unlock()
+	if gone {
+		b.vanished(ctx)
+		return
+	}
+	b.followNamespaces(ctx)
+}
+
+// attendLater asks for attend once b.mu is free.
+func (b *bindingWatch) attendLater(ctx context.Context) {
+	b.wg.Go(func() {
+		b.mu.Lock()
+		b.mu.Unlock() //nolint:staticcheck // waits for the holder
+		signal(b.monitor.due)
+	})
+}
+
+// vanished shows the end of all objects of a kind that is not served any more, and
+// waits for the kind to come back. b.mu is held.
+func (b *bindingWatch) vanished(ctx context.Context) {
+	if b.resource.kind == "" { // await is at it
+		return
+	}
+	b.resource = resource{}
+	for _, p := range b.partsOf(func(partKey) bool { return true }) {
+		b.drop(p)
+	}
+	b.close()
+	b.wg.Go(func() { b.await(ctx) })
 }
 
 // await waits until the kind is served, and then opens the monitor.
@@ -115,6 +221,9 @@ func (b *bindingWatch) await(ctx context.Context) {
 			continue
 		}
 		if err == nil {
+			err = b.answers(ctx, r)
+		}
+		if err == nil {
 			b.monitor.lock()
 			err = b.open(ctx, r)
 		}
@@ -125,11 +234,23 @@ func (b *bindingWatch) await(ctx context.Context) {
 			b.monitor.mu.Unlock()
 			return
 		}
-		b.monitor.mu.Lock()
-		b.monitor.fault("\x00appear", err)
-		b.monitor.mu.Unlock()
+		if !apierrors.IsNotFound(err) {
+			b.monitor.mu.Lock()
+			b.monitor.fault("\x00appear", err)
+			b.monitor.mu.Unlock()
+		}
 		pause.pause(ctx, changed)
 	}
+}
+
+// answers asks the server whether it really serves r: discovery says so for a while
+// after a CRD was deleted, and before one can be used.
+func (b *bindingWatch) answers(ctx context.Context, r resource) error {
+	_, err := b.watcher.clients.client(r, "").List(ctx, metav1.ListOptions{Limit: 1})
+	if apierrors.IsNotFound(err) {
+		return err
+	}
+	return nil // any other trouble is open's to tell
 }
 
 // open joins all informers of the binding and waits until each has listed. After
@@ -142,7 +263,7 @@ func (b *bindingWatch) open(ctx context.Context, r resource) error {
 	}
 	b.resource = r
 	b.monitor.mu.Lock()
-	b.monitor.kind = r.kind
+	b.monitor.kind, b.monitor.gone = r.kind, false
 	b.monitor.mu.Unlock()
 	labels, err := selector(b.monitor.binding.Labels)
 	if err == nil {
@@ -150,6 +271,7 @@ func (b *bindingWatch) open(ctx context.Context, r resource) error {
 	}
 	if err != nil {
 		b.close()
+		b.resource = resource{}
 	}
 	return err
 }
@@ -184,15 +306,15 @@ func (b *bindingWatch) selectNamespaces(ctx context.Context) ([]string, error) {
 	case spec.NamespaceLabels == nil && len(spec.Namespaces) == 0:
 		return []string{""}, nil
 	case spec.NamespaceLabels == nil:
-		return unique(spec.Namespaces), nil
+		return once(spec.Namespaces), nil
 	}
 	labels, err := selector(spec.NamespaceLabels)
 	if err != nil {
 		return nil, fmt.Errorf("namespace.labelSelector: %w", err)
 	}
-	s := &selected{changed: b.reselect, monitor: b.monitor, only: spec.Namespaces, ready: make(chan struct{}), names: map[string]bool{}}
+	s := &selected{changed: b.monitor.due, monitor: b.monitor, only: spec.Namespaces, ready: make(chan struct{}), names: map[string]bool{}}
 	r := resource{gvr: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, kind: "Namespace"}
-	s.informer = b.watcher.informers.join(ctx, r, informerKey{gvr: r.gvr, labels: labels}, s)
+	s.seat.take(ctx, b.watcher.informers, r, informerKey{gvr: r.gvr, labels: labels}, s)
 	b.namespaces = s
 	if err := wait(ctx, s.ready, b.monitor); err != nil {
 		return nil, err
@@ -201,14 +323,9 @@ func (b *bindingWatch) selectNamespaces(ctx context.Context) ([]string, error) {
 }
 
 // followNamespaces joins and leaves informers as namespaces come and go. Objects
-// that enter the selection are Added, those that leave it Deleted.
+// that enter the selection are Added, those that leave it Deleted. b.mu is held.
 func (b *bindingWatch) followNamespaces(ctx context.Context) {
-	if !b.mu.TryLock() { // open is at work or Stop is; open looks at the newest set itself
-		b.namespacesLater(ctx)
-		return
-	}
-	defer b.mu.Unlock()
-	if b.namespaces == nil || b.stopped {
+	if b.namespaces == nil {
 		return
 	}
 	want, _ := b.namespaces.list()
@@ -220,21 +337,13 @@ func (b *bindingWatch) followNamespaces(ctx context.Context) {
 		}
 	}
 	for _, ns := range have {
-		if !slices.Contains(want, ns) {
-			b.drop(ns)
+		if slices.Contains(want, ns) {
+			continue
+		}
+		for _, p := range b.partsOf(func(k partKey) bool { return k.namespace == ns }) {
+			b.drop(p)
 		}
 	}
-}
-
-// namespacesLater asks for followNamespaces once b.mu is free.
-func (b *bindingWatch) namespacesLater(ctx context.Context) {
-	b.wg.Go(func() {
-		b.mu.Lock()
-		b.mu.Unlock() //nolint:staticcheck // waits for the holder
-		if ctx.Err() == nil {
-			signal(b.reselect)
-		}
-	})
 }
 
 // spaces are the namespaces of the open parts.
@@ -245,13 +354,13 @@ func (b *bindingWatch) spaces() []string {
 	for k := range b.monitor.parts {
 		names = append(names, k.namespace)
 	}
-	return unique(names)
+	return once(names)
 }
 
 // join opens the parts of one namespace: one, or one for each selected name (C-150).
 func (b *bindingWatch) join(ctx context.Context, namespace, labels string, announce bool) []*part {
 	m := b.monitor
-	names := unique(m.binding.Names)
+	names := once(m.binding.Names)
 	if len(names) == 0 {
 		names = []string{""}
 	}
@@ -262,38 +371,48 @@ func (b *bindingWatch) join(ctx context.Context, namespace, labels string, annou
 		m.parts[p.key] = p
 		m.mu.Unlock()
 		key := informerKey{gvr: b.resource.gvr, namespace: namespace, labels: labels, fields: fields(name, m.binding.Fields)}
-		p.informer = b.watcher.informers.join(ctx, b.resource, key, p)
+		p.seat.take(ctx, b.watcher.informers, b.resource, key, p)
 		parts = append(parts, p)
 	}
 	return parts
 }
 
-// drop closes the parts of a namespace that is not selected any more.
-func (b *bindingWatch) drop(namespace string) {
-	for _, p := range b.partsOf(func(k partKey) bool { return k.namespace == namespace }) {
-		b.watcher.informers.leave(p.informer, p)
+// drop closes a part that is not selected any more: its objects are Deleted.
+func (b *bindingWatch) drop(p *part) {
+	b.left(p.seat.leave(b.watcher.informers, p))
+	m := b.monitor
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p.sweep(true)
+	m.fault("\x00"+p.key.namespace+"/"+p.key.name, nil)
+	m.forget(p)
+	m.counted()
+}
+
+// close leaves all informers without events. b.mu is held.
+func (b *bindingWatch) close() {
+	if s := b.namespaces; s != nil {
+		b.left(s.seat.leave(b.watcher.informers, s))
+		b.namespaces = nil
+	}
+	for _, p := range b.partsOf(func(partKey) bool { return true }) {
+		b.left(p.seat.leave(b.watcher.informers, p))
 		b.monitor.mu.Lock()
-		p.sweep(true)
-		b.monitor.fault("\x00"+p.key.namespace+"/"+p.key.name, nil)
-		delete(b.monitor.parts, p.key)
+		b.monitor.forget(p)
 		b.monitor.mu.Unlock()
 	}
 }
 
-// close leaves all informers without events; the channels are closed when those
-// that nobody needs have ended.
-func (b *bindingWatch) close() (ended []<-chan struct{}) {
-	if b.namespaces != nil {
-		ended = append(ended, b.watcher.informers.leave(b.namespaces.informer, b.namespaces))
-		b.namespaces = nil
-	}
-	for _, p := range b.partsOf(func(partKey) bool { return true }) {
-		ended = append(ended, b.watcher.informers.leave(p.informer, p))
-		b.monitor.mu.Lock()
-		delete(b.monitor.parts, p.key)
-		b.monitor.mu.Unlock()
-	}
-	return ended
+// left remembers informers that end, for Stop to wait for, and forgets those that have.
+func (b *bindingWatch) left(informers []<-chan struct{}) {
+	b.ended = slices.DeleteFunc(append(b.ended, informers...), func(done <-chan struct{}) bool {
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	})
 }
 
 func (b *bindingWatch) partsOf(match func(partKey) bool) (parts []*part) {
@@ -310,11 +429,11 @@ func (b *bindingWatch) partsOf(match func(partKey) bool) (parts []*part) {
 // selected is the set of namespaces that match a label selector and, when names
 // are given as well, are among them.
 type selected struct {
-	changed  chan struct{}
-	monitor  *monitor
-	only     []string
-	informer *informer
-	ready    chan struct{}
+	changed chan struct{}
+	monitor *monitor
+	only    []string
+	seat    seat
+	ready   chan struct{}
 
 	mu     sync.Mutex
 	names  map[string]bool // true when part of the current listing
@@ -331,7 +450,7 @@ func (s *selected) list() ([]string, error) {
 			names = append(names, n)
 		}
 	}
-	return unique(names), s.err
+	return once(names), s.err
 }
 
 func (s *selected) begin() {
@@ -433,7 +552,7 @@ func fields(name, more string) string {
 	return strings.TrimSuffix("metadata.name="+name+","+more, ",")
 }
 
-func unique(names []string) []string {
+func once(names []string) []string {
 	names = slices.Clone(names)
 	slices.Sort(names)
 	return slices.Compact(names)

@@ -67,7 +67,7 @@ func TestEventsOfABinding(t *testing.T) {
 	do(t, c, mergePatch("ConfigMap", ns, "b", `{"data":{"a":"3"}}`), mergePatch("ConfigMap", ns, "b", `{"data":{"a":"4"}}`))
 	shadow.expect(t, `Added "b=2"`, `Modified "b=3"`, `Modified "b=4"`)
 	r.expect(t)
-	eventually(t, "the other binding sees b=4", func() bool { return pending(m) == 1 })
+	eventually(t, "the other binding sees b=4", func() bool { return buffered(m) == 1 })
 	m.Unlock()
 	r.expect(t, `Modified "b=4"`)
 	do(t, c,
@@ -78,11 +78,11 @@ func TestEventsOfABinding(t *testing.T) {
 	r.expect(t, `Modified "b=4"`, `Deleted "a=1"`, `Added "a=1"`, `Deleted "b=4"`)
 }
 
-func pending(m hook.Watch) int {
+func buffered(m hook.Watch) int {
 	b := m.(*bindingWatch)
 	b.monitor.mu.Lock()
 	defer b.monitor.mu.Unlock()
-	return len(b.monitor.buffer)
+	return b.monitor.buffer.n
 }
 
 // C-146: the snapshot follows events that the binding does not listen to.
