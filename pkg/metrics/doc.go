@@ -25,7 +25,6 @@
 //	MonitorMissing      binding_monitor_missing_total{binding}
 //	Requested           kubernetes_client_request_latency_seconds{component,verb,url},
 //	                    kubernetes_client_request_result_total{component,code,method,host}
-//	RateLimited         kubernetes_client_rate_limiter_latency_seconds{verb,url}
 //	WatchFailed         kubernetes_client_watch_errors_total{error_type}
 //	WatchQueues         tasks_queue_length{queue}, tasks_queue_head_info{queue,module,task_type,hook},
 //	                    d8_telemetry_<prefix>tasks_queue_compaction_tasks_by_hook{queue_name,hook}
@@ -33,15 +32,9 @@
 //	Compacted           d8_telemetry_<prefix>tasks_queue_compaction_operations_total{queue_name,hook}
 //	ModuleRun           module_run_seconds, module_helm_seconds{module,activation}, module_run_errors_total,
 //	                    modules_helm_release_redeployed_total{module}
-//	ModuleDeleteFailed  module_delete_errors_total{module}
-//	HelmOperation       helm_operation_seconds{module,activation,operation}
-//	ResourceAbsent      modules_absent_resources_total{module,resource}
 //	Enabled             mm_module_enabled, d8_telemetry_module_enabled{module,version},
 //	                    mm_module_info{module,enabled,critical}
-//	Maintenance         mm_module_maintenance{module,state}
 //	ConfigProblem       config_values_errors_total
-//	DiscoverFailed      modules_discover_errors_total
-//	Converged           convergence_seconds, convergence_total{activation}
 //	WatchHookMetrics    hook_metrics_series{module,hook}, hook_metrics_refused_total{module,hook}
 //
 // Forget drops the series of an owner's hooks when it is off, ForgetModule those of

@@ -83,7 +83,7 @@ func (c queueCollector) Describe(out chan<- *prometheus.Desc) {
 func (c queueCollector) Collect(out chan<- prometheus.Metric) {
 	for _, q := range c.read() {
 		gauge(out, c.length, q.Length, q.Name)
-		if c.head != nil && q.Head != (Task{}) {
+		if c.head != nil && q.Head.Hook != (hook.ID{}) {
 			gauge(out, c.head, 1, q.Name, q.Head.Hook.Owner.Module, q.Head.Type, q.Head.Hook.Name)
 		}
 		// Hooks of two modules may have one name (B-03).

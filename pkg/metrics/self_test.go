@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ import (
 func everything(s *Self, ids ...hook.ID) {
 	usage := hook.Usage{Wall: time.Second, User: time.Second, System: time.Second, MaxRSS: 1 << 20}
 	b := hook.Kubernetes{Route: hook.Route{Name: "pods", Queue: "main"}, Kind: "Pod"}
-	queues := []Queue{{Name: "empty"}}
+	queues := []Queue{{Name: "empty", Head: Task{Type: "HookRun"}}}
 	for _, id := range ids {
 		r := Run{ID: id, Binding: "pods", Queue: "main", Activation: "Kubernetes", Usage: usage, Waited: time.Second}
 		s.HookRun(r)
@@ -39,18 +40,11 @@ func everything(s *Self, ids ...hook.ID) {
 	s.MonitorMissing("pods")
 	s.Requested(Request{Component: "main", Method: "GET", Host: "h", Path: "/api/v1/pods/{name}", Code: 200, Took: time.Millisecond})
 	s.Requested(Request{Component: "main", Method: "GET", Host: "h", Path: "/api/v1/pods/{name}"})
-	s.RateLimited("GET", "/api", time.Millisecond)
 	s.WatchFailed("expired")
 	s.ModuleRun("m", "Inputs", time.Second, time.Second, true, true)
-	s.ModuleDeleteFailed("m")
-	s.HelmOperation("m", "Inputs", "template", time.Second)
-	s.ResourceAbsent("m", "ns/Pod/a")
 	s.Enabled("m", "1.0.0", false)
 	s.Enabled("m", "1.1.0", true)
-	s.Maintenance("m", "NoResourceReconciliation")
 	s.ConfigProblem()
-	s.DiscoverFailed()
-	s.Converged("OperatorStartup", time.Second)
 	s.WatchHookMetrics(NewHooks())
 }
 
@@ -90,26 +84,24 @@ func common(prefix, hookLabels, bindingLabels string) map[string]string {
 		prefix + "kubernetes_client_watch_errors_total":                      "C error_type",
 		prefix + "kubernetes_client_request_latency_seconds":                 "H component,url,verb",
 		prefix + "kubernetes_client_request_result_total":                    "C code,component,host,method",
-		prefix + "kubernetes_client_rate_limiter_latency_seconds":            "H url,verb",
 		prefix + "binding_monitor_missing_total":                             "C binding",
 		prefix + "task_wait_in_queue_seconds_total":                          "C binding," + hookLabels + ",queue",
 		prefix + "hook_run_failures_total":                                   "C hook,module,reason",
 	}
 }
 
-// C-500 … C-504, C-507 … C-512.
+// C-500 … C-504, C-507 … C-510, C-512.
 func TestMetricsWithModulesBearTheNamesOfTheContract(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	everything(NewSelf(reg, "addon_operator_"), own, global)
 	want := common("addon_operator_", "hook,module", "binding,hook,kind,module,queue")
 	for name, labels := range map[string]string{
 		"tasks_queue_head_info": "G hook,module,queue,task_type", "binding_count": "G hook,module",
-		"config_values_errors_total": "C ", "modules_discover_errors_total": "C ",
-		"module_run_seconds": "H activation,module", "module_run_errors_total": "C module", "module_delete_errors_total": "C module",
-		"module_helm_seconds": "H activation,module", "helm_operation_seconds": "H activation,module,operation",
-		"modules_helm_release_redeployed_total": "C module", "modules_absent_resources_total": "C module,resource",
-		"mm_module_info": "G critical,enabled,module", "mm_module_enabled": "G module,version", "mm_module_maintenance": "G module,state",
-		"convergence_seconds": "C activation", "convergence_total": "C activation",
+		"config_values_errors_total": "C ",
+		"module_run_seconds":         "H activation,module", "module_run_errors_total": "C module",
+		"module_helm_seconds":                   "H activation,module",
+		"modules_helm_release_redeployed_total": "C module",
+		"mm_module_info":                        "G critical,enabled,module", "mm_module_enabled": "G module,version",
 	} {
 		want["addon_operator_"+name] = labels
 	}
@@ -166,7 +158,7 @@ func lint(t *testing.T, reg prometheus.Gatherer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs := []string{"live_ticks", "convergence_seconds", "binding_count"}
+	theirs := []string{"live_ticks", "binding_count"}
 	for _, p := range problems {
 		if !slices.ContainsFunc(theirs, func(name string) bool { return strings.HasSuffix(p.Metric, "_"+name) }) {
 			t.Errorf("%s: %s", p.Metric, p.Text)
@@ -281,5 +273,28 @@ func TestNamesThatAreNotUTF8AreShownAllTheSame(t *testing.T) {
 	everything(NewSelf(reg, "p_"), hook.ID{Owner: hook.Owner{Module: "m"}, Name: "hooks/\xff"})
 	if got := gather(t, reg); !strings.Contains(got, "hook=\"hooks/\uFFFD\"") {
 		t.Error(got)
+	}
+}
+
+func TestThePageOfMetricsNamesEachOfThem(t *testing.T) {
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for prefix, c := range map[string]struct {
+		opts []Option
+		id   hook.ID
+	}{"addon_operator_": {nil, own}, "shell_operator_": {[]Option{Standalone()}, alone}} {
+		reg := prometheus.NewPedanticRegistry()
+		s := NewSelf(reg, prefix, c.opts...)
+		everything(s, c.id, global)
+		for name := range names(t, reg) {
+			for _, of := range []string{"module_hook_", "global_hook_"} { // the page writes this part once
+				name = strings.Replace(name, prefix+of, prefix+"<kind>_hook_", 1)
+			}
+			if shown := strings.Replace(name, prefix, "{P}", 1); !strings.Contains(string(page), "`"+shown+"`") {
+				t.Errorf("docs/metrics.md does not name `%s`", shown)
+			}
+		}
 	}
 }

@@ -74,7 +74,6 @@ type clientMetrics struct {
 	watchErrors *prometheus.CounterVec
 	latency     *prometheus.HistogramVec
 	results     *prometheus.CounterVec
-	limiter     *prometheus.HistogramVec
 }
 
 func newClientMetrics(f factory) clientMetrics {
@@ -82,7 +81,6 @@ func newClientMetrics(f factory) clientMetrics {
 		watchErrors: f.counter("kubernetes_client_watch_errors_total", "Watches that ended, by why.", "error_type"),
 		latency:     f.histogram("kubernetes_client_request_latency_seconds", "Time to the head of the API server's answer.", fast(), "component", "verb", "url"),
 		results:     f.counter("kubernetes_client_request_result_total", "Requests to the API server by status code.", "component", "code", "method", "host"),
-		limiter:     f.histogram("kubernetes_client_rate_limiter_latency_seconds", "Time that requests waited for the client's own rate limit.", fast(), "verb", "url"),
 	}
 	for _, t := range []string{"expired", "eof", "unexpected-eof", "fail", "nil"} {
 		m.watchErrors.WithLabelValues(t)
@@ -116,9 +114,3 @@ func (s *Self) Requested(r Request) {
 
 // WatchFailed counts a watch that ended; errorType is expired, eof, unexpected-eof, fail or nil.
 func (s *Self) WatchFailed(errorType string) { s.client.watchErrors.WithLabelValues(errorType).Inc() }
-
-// RateLimited counts a request that waited for a rate limit of the client. Without
-// such a limit, which is the default, there is nothing to see.
-func (s *Self) RateLimited(verb, url string, waited time.Duration) {
-	s.client.limiter.WithLabelValues(labels(verb, url)...).Observe(waited.Seconds())
-}
