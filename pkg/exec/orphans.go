@@ -46,16 +46,16 @@ func (s sweep) run() {
 			_ = unix.Waitid(unix.P_PIDFD, fd, nil, unix.WEXITED|unix.WNOHANG, nil)
 			_ = unix.Close(fd)
 		}
-		if len(killed) > 0 {
-			continue
-		}
+		again := len(killed) > 0
 		if doubt >= 0 {
 			if unsure++; unsure <= unsureRounds {
+				again = true
 				awaitEnd(doubt, time.Millisecond)
-				_ = unix.Close(doubt)
-				continue
 			}
 			_ = unix.Close(doubt)
+		}
+		if again {
+			continue
 		}
 		// What forked and ended before it was looked at has left a newer process.
 		now, _ := latestPID()
