@@ -26,7 +26,7 @@ type Config struct {
 	Logger  *slog.Logger
 	// Admission and Conversion are the two ports. Both serve everything; the API
 	// server is told of the first for admission and of the second for conversion.
-	// With URL only the first is opened.
+	// With URL, or one Service for both, only the first is opened.
 	Admission  Endpoint
 	Conversion Endpoint
 	// Namespace of the operator: where the Services and the Secret are.

@@ -361,6 +361,34 @@ func TestConfigurationsStayAtShutdownAndGoWithOwnersThatDoNotComeBack(t *testing
 	}
 }
 
+// What an owner's hooks do not want any more goes with its first registration in a
+// new process, and with Unregister of an owner that registers nothing.
+func TestLeftoversOfOwnersThatChangedGo(t *testing.T) {
+	b := serve(t, nil)
+	allow := says(hook.AdmissionResponse{Allowed: true})
+	group, create := b.crd()
+	create()
+	changed, silent := hook.Owner{Module: "changed"}, hook.Owner{Module: "silent"}
+	b.register(changed, b.hook("a", allow, b.policy("a.example.com", false), b.policy("b.example.com", true)), converter("c", group, hook.ConversionRule{From: "v1alpha1", To: "v1"}))
+	b.register(silent, b.hook("b", allow, b.policy("c.example.com", false)))
+	b.eventuallyStrategy("crontabs."+group, "Webhook")
+	b.stop()
+	b.run(b.cfg)
+	b.register(changed, b.hook("a", allow, b.policy("b.example.com", true)))
+	if err := b.Unregister(t.Context(), silent); err != nil {
+		t.Fatal(err)
+	}
+	b.eventuallyStrategy("crontabs."+group, "None")
+	for _, name := range []string{"changed", "silent"} {
+		if _, err := b.dynamic.Resource(validatingResource).Get(t.Context(), b.namespace+"-"+name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			t.Errorf("the validating configuration of %s is still there: %v", name, err)
+		}
+	}
+	if _, err := b.dynamic.Resource(mutatingResource).Get(t.Context(), b.namespace+"-changed", metav1.GetOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAConfigurationOfAnotherInstanceIsLeftAlone(t *testing.T) {
 	b := serve(t, nil)
 	theirs := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}}

@@ -173,6 +173,9 @@ func (c *Config) ownerAt(crd string, conversion map[string]any) (owner string, o
 	return owner, ok && owner != "" && name == crd
 }
 
+// onePort reports whether conversions come to the port of admission: by one address, or one Service.
+func (c *Config) onePort() bool { return c.URL != "" || c.Admission.Service == c.Conversion.Service }
+
 // reachable says why the API server could not be told where to send requests.
 func (c *Config) reachable() error {
 	if c.URL == "" && c.Namespace == "" {

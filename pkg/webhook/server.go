@@ -27,6 +27,7 @@ type Server struct {
 	crds       chan struct{}                             // the set of CRDs changed
 	syncing    sync.Mutex                                // one write to the cluster at a time
 	contest    contest                                   // guarded by syncing
+	left       leftovers                                 // guarded by syncing; nil until listed
 
 	mu    sync.Mutex
 	table table
@@ -82,7 +83,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.queue.ShutDown()
 	h := &handler{cfg: &s.cfg, find: s.find}
 	for e, pointed := range map[*endpoint][]kind{
-		s.admission:  {validatingKind, mutatingKind, crdKind}, // CRDs where there is a URL
+		s.admission:  {validatingKind, mutatingKind, crdKind}, // CRDs where both have one port
 		s.conversion: {crdKind},
 	} {
 		again := func() { s.enqueue(pointed, nil) }
@@ -119,37 +120,38 @@ func (s *Server) Register(ctx context.Context, owner hook.Owner, hooks []hook.We
 	if err := s.await(ctx); err != nil {
 		return err
 	}
+	return s.become(ctx, next)
+}
+
+// Unregister withdraws what an owner registered, be it in an earlier process: its
+// configurations are deleted, and its CRDs are converted by nobody (strategy None)
+// unless somebody else took them over. For an owner without any it costs nothing.
+// An error says what could not be done yet; it is tried again.
+func (s *Server) Unregister(ctx context.Context, owner hook.Owner) error {
+	if err := s.await(ctx); err != nil {
+		return err
+	}
+	return s.become(ctx, &registration{owner: owner})
+}
+
+// become makes the cluster as a registration says, what is left of an earlier
+// process included.
+func (s *Server) become(ctx context.Context, next *registration) error {
 	keys, err := s.replace(next)
 	if err != nil {
 		return err
 	}
-	return s.syncAll(ctx, keys)
-}
-
-// Unregister withdraws what an owner registered: its configurations are deleted,
-// and its CRDs are converted by nobody (strategy None) unless somebody else took
-// them over. An error says what could not be done yet; it is tried again.
-func (s *Server) Unregister(ctx context.Context, owner hook.Owner) error {
-	s.mu.Lock()
-	_, known := s.table.owners[owner]
-	s.mu.Unlock()
-	if !known {
-		return nil
-	}
-	if err := s.await(ctx); err != nil {
-		return err
-	}
-	keys, err := s.replace(&registration{owner: owner})
-	if err != nil {
-		return err
-	}
-	return s.syncAll(ctx, keys)
+	old, err := s.leftBy(ctx, func(owner string) bool { return owner == next.owner.String() })
+	return errors.Join(s.syncAll(ctx, sets.New(append(keys, old...)...).UnsortedList()), err)
 }
 
 // Keep removes what earlier processes of this instance left for owners that are
 // neither in the list nor registered now: configurations with our labels, and
 // conversions of CRDs that point here. Call it when all owners are known.
 func (s *Server) Keep(ctx context.Context, owners []hook.Owner) error {
+	if err := s.await(ctx); err != nil {
+		return err
+	}
 	keep := sets.New[string]()
 	for _, o := range owners {
 		keep.Insert(o.String())
@@ -159,7 +161,11 @@ func (s *Server) Keep(ctx context.Context, owners []hook.Owner) error {
 		keep.Insert(o.String())
 	}
 	s.mu.Unlock()
-	return s.removeLeft(ctx, keep)
+	keys, err := s.leftBy(ctx, func(owner string) bool { return !keep.Has(owner) })
+	for _, k := range keys {
+		s.cfg.Logger.Info("webhooks of an owner that is not on any more are withdrawn", "object", string(k.kind), "of", k.name)
+	}
+	return errors.Join(s.syncAll(ctx, keys), err)
 }
 
 func (s *Server) await(ctx context.Context) error {

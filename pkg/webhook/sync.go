@@ -295,8 +295,11 @@ func (s *Server) delete(ctx context.Context, resource schema.GroupVersionResourc
 }
 
 func resourceOf(k kind) schema.GroupVersionResource {
-	if k == mutatingKind {
+	switch k {
+	case mutatingKind:
 		return mutatingResource
+	case crdKind:
+		return crdResource
 	}
 	return validatingResource
 }
@@ -313,34 +316,46 @@ func (s *Server) syncCRD(ctx context.Context, name string) (wrote bool, err erro
 	if err != nil {
 		return false, err
 	}
-	now, _, _ := unstructured.NestedMap(live.Object, "spec", "conversion")
-	wanted := map[string]any{"strategy": "None"}
-	r := s.converter(name)
-	switch {
-	case r != nil:
-		if wanted, err = s.wantedConversion(ctx, r, name); err != nil {
-			return false, err
-		}
-	default:
-		if _, ours := s.cfg.ownerAt(name, now); !ours {
-			return false, nil
-		}
-	}
-	if reflect.DeepEqual(now, wanted) {
-		return false, nil
-	}
 	next := live.DeepCopy()
-	if err := unstructured.SetNestedMap(next.Object, wanted, "spec", "conversion"); err != nil {
+	if r := s.converter(name); r != nil {
+		err = s.pointHere(ctx, next, r)
+	} else {
+		err = s.pointAway(next)
+	}
+	if err != nil || reflect.DeepEqual(next.Object, live.Object) {
 		return false, err
 	}
 	_, err = client.Update(ctx, next, metav1.UpdateOptions{})
 	return err == nil, err
 }
 
+// pointHere sets the conversion of a CRD, and the label by which it is found again
+// when its owner is gone.
+func (s *Server) pointHere(ctx context.Context, crd *unstructured.Unstructured, r *registration) error {
+	wanted, err := s.wantedConversion(ctx, r, crd.GetName())
+	if err != nil {
+		return err
+	}
+	crd.SetLabels(laidOver(crd.GetLabels(), map[string]string{labelOwner: r.owner.String()}))
+	return unstructured.SetNestedMap(crd.Object, wanted, "spec", "conversion")
+}
+
+// pointAway takes back what pointHere did, unless the conversion is somebody else's now.
+func (s *Server) pointAway(crd *unstructured.Unstructured) error {
+	now, _, _ := unstructured.NestedMap(crd.Object, "spec", "conversion")
+	if _, ours := s.cfg.ownerAt(crd.GetName(), now); !ours {
+		return nil
+	}
+	labels := crd.GetLabels()
+	delete(labels, labelOwner)
+	crd.SetLabels(labels)
+	return unstructured.SetNestedMap(crd.Object, map[string]any{"strategy": "None"}, "spec", "conversion")
+}
+
 func (s *Server) wantedConversion(ctx context.Context, r *registration, crd string) (map[string]any, error) {
 	e := s.conversion
-	if s.cfg.URL != "" {
-		e = s.admission // one address, one port
+	if s.cfg.onePort() {
+		e = s.admission
 	}
 	c, err := s.ready(ctx, e)
 	if err != nil {
@@ -349,51 +364,49 @@ func (s *Server) wantedConversion(ctx context.Context, r *registration, crd stri
 	return s.cfg.conversion(conversionPath(r.owner, crd), c.ca), nil
 }
 
-// removeLeft removes what is in the cluster for owners that are not to be kept.
-func (s *Server) removeLeft(ctx context.Context, keep sets.Set[string]) error {
+// leftovers are the objects that an earlier process of this instance made, by owner.
+type leftovers map[string][]key
+
+// leftBy takes the leftovers of some owners, which are listed once in a process.
+func (s *Server) leftBy(ctx context.Context, match func(owner string) bool) (keys []key, err error) {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
-	var all []error
-	for _, resource := range []schema.GroupVersionResource{validatingResource, mutatingResource} {
-		list, err := s.cfg.Dynamic.Resource(resource).List(ctx, metav1.ListOptions{LabelSelector: s.ours()})
-		if err != nil {
-			all = append(all, err)
-			continue
-		}
-		for _, live := range list.Items {
-			if owner := live.GetLabels()[labelOwner]; !keep.Has(owner) {
-				s.cfg.Logger.Info("webhook configuration of an owner that is not on is deleted", "name", live.GetName(), "owner", owner)
-				_, err := s.delete(ctx, resource, &live)
-				all = append(all, err)
-			}
+	if s.left == nil {
+		if s.left, err = s.listLeft(ctx); err != nil {
+			s.left = nil
+			return nil, fmt.Errorf("webhooks of earlier processes: %w", err)
 		}
 	}
-	return errors.Join(append(all, s.leaveCRDs(ctx, keep))...)
+	for owner, of := range s.left {
+		if match(owner) {
+			keys = append(keys, of...)
+			delete(s.left, owner)
+		}
+	}
+	return keys, nil
 }
 
-// leaveCRDs turns off conversions that point here for owners that are not to be kept.
-func (s *Server) leaveCRDs(ctx context.Context, keep sets.Set[string]) error {
-	var all []error
-	page := metav1.ListOptions{Limit: 50} // CRDs are big
-	for {
-		list, err := s.cfg.Dynamic.Resource(crdResource).List(ctx, page)
+func (s *Server) listLeft(ctx context.Context) (leftovers, error) {
+	left := leftovers{}
+	for _, of := range []kind{validatingKind, mutatingKind, crdKind} {
+		selector := s.ours()
+		if of == crdKind { // may be anybody's; where it points says whether it is ours
+			selector = labelOwner
+		}
+		list, err := s.cfg.Dynamic.Resource(resourceOf(of)).List(ctx, metav1.ListOptions{LabelSelector: selector})
 		if err != nil {
-			return errors.Join(append(all, err)...)
+			return nil, err
 		}
-		for _, crd := range list.Items {
-			conversion, _, _ := unstructured.NestedMap(crd.Object, "spec", "conversion")
-			if owner, ours := s.cfg.ownerAt(crd.GetName(), conversion); ours && !keep.Has(owner) {
-				s.cfg.Logger.Info("conversion of a CRD by an owner that is not on is turned off", "crd", crd.GetName(), "owner", owner)
-				all = append(all, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-					_, err := s.syncCRD(ctx, crd.GetName())
-					return err
-				}))
+		for _, o := range list.Items {
+			owner := o.GetLabels()[labelOwner]
+			k := key{of, owner}
+			if of == crdKind {
+				k.name = o.GetName()
 			}
-		}
-		if page.Continue = list.GetContinue(); page.Continue == "" {
-			return errors.Join(all...)
+			left[owner] = append(left[owner], k)
 		}
 	}
+	return left, nil
 }
 
 // ours selects the configurations that this instance made.
