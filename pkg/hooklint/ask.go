@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +43,7 @@ func ask(ctx context.Context, place hooktest.Place, path string, opts Options) a
 		}
 	}
 	cmd := exec.CommandContext(limited, argv[0], argv[1:]...)
-	cmd.Env = opts.Env
+	cmd.Env = withoutFiles(opts.Env)
 	if place.Owner.IsStandalone() {
 		cmd.Dir = place.Dir
 	}
@@ -78,6 +79,19 @@ func ask(ctx context.Context, place hooktest.Place, path string, opts Options) a
 		return answer{cause: fmt.Sprintf("--config printed more than %d bytes", configLimit), fix: "print the configuration and nothing else"}
 	}
 	return answer{text: stdout.Bytes()}
+}
+
+// withoutFiles leaves out the variables that name files of a run (C-021).
+func withoutFiles(env []string) []string {
+	if env == nil {
+		env = os.Environ()
+	}
+	return slices.DeleteFunc(slices.Clone(env), func(e string) bool {
+		name, _, _ := strings.Cut(e, "=")
+		return slices.Contains([]string{"BINDING_CONTEXT_PATH", "VALUES_PATH", "CONFIG_VALUES_PATH", "VALUES_JSON_PATCH_PATH",
+			"CONFIG_VALUES_JSON_PATCH_PATH", "KUBERNETES_PATCH_PATH", "METRICS_PATH", "ADMISSION_RESPONSE_PATH",
+			"VALIDATING_RESPONSE_PATH", "CONVERSION_RESPONSE_PATH"}, name)
+	})
 }
 
 // capped keeps the first bytes written to it.

@@ -45,8 +45,8 @@ J`)})
 	if err != nil || r.Err != nil {
 		t.Fatal(err, r.Err)
 	}
-	want := `[{"binding":"maps","type":"Synchronization","objects":[{"filterResult":"1"}]},{"binding":"absent","type":"Synchronization","objects":[]}]`
-	if got := string(r.Steps[0].Contexts); got != want {
+	want := `[{"binding":"maps","type":"Synchronization","objects":[{"filterResult":"1"}]}] [{"binding":"absent","type":"Synchronization","objects":[]}]`
+	if got := string(r.Steps[0].Contexts) + " " + string(r.Steps[1].Contexts); got != want {
 		t.Errorf("contexts are\n%s\nwant\n%s", got, want)
 	}
 	var b bytes.Buffer

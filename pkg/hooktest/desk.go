@@ -41,7 +41,7 @@ type Desk struct {
 
 	mu      sync.Mutex
 	runners map[string]*exec.Runner // by what is added to the environment
-	sets    map[Place]*once[*module.Set]
+	sets    map[setKey]*once[*module.Set]
 	hooks   map[hookKey]*once[hook.Hook]
 }
 
@@ -71,7 +71,7 @@ func New(cfg Config) *Desk {
 		cfg.Env = os.Environ()
 	}
 	return &Desk{cfg: cfg, logs: newLogs(cfg.Logger.Handler()), runners: map[string]*exec.Runner{},
-		sets: map[Place]*once[*module.Set]{}, hooks: map[hookKey]*once[hook.Hook]{}}
+		sets: map[setKey]*once[*module.Set]{}, hooks: map[hookKey]*once[hook.Hook]{}}
 }
 
 // Close removes the files of runs. No run may be under way.
@@ -190,7 +190,7 @@ func (d *Desk) play(ctx context.Context, s Scene, set *module.Set, run hook.Func
 		return err
 	}
 	r.Before, r.SettingsBefore = r.sections.view()
-	steps, err := s.steps(r.Hook.Spec)
+	steps, err := s.steps(r.Hook.Owner, r.Hook.Spec)
 	if err != nil {
 		return err
 	}
@@ -242,23 +242,30 @@ func (d *Desk) load(ctx context.Context, s Scene) (Result, hook.Func, error) {
 }
 
 func (d *Desk) set(p Place) (*module.Set, error) {
+	key := setKey{modulesNear(p), p.GlobalHooksDir}
 	d.mu.Lock()
-	key := Place{ModuleDir: p.ModuleDir, GlobalHooksDir: p.GlobalHooksDir, Owner: p.Owner}
 	entry := d.sets[key]
 	if entry == nil {
 		entry = &once[*module.Set]{}
 		d.sets[key] = entry
 	}
 	d.mu.Unlock()
-	return entry.get(func() (*module.Set, error) { return loadSet(p) })
+	set, err := entry.get(func() (*module.Set, error) { return loadSet(key) })
+	if err != nil {
+		return nil, err
+	}
+	if broken := set.Broken[p.Owner.Module]; broken != nil {
+		return nil, fmt.Errorf("module %s: %w", p.Owner.Module, broken)
+	}
+	return set, nil
 }
 
 // steps are the runs that the scene leads to.
-func (s Scene) steps(spec hook.Spec) ([]step, error) {
+func (s Scene) steps(owner hook.Owner, spec hook.Spec) ([]step, error) {
 	if s.Contexts != nil {
 		return []step{{name: "contexts"}}, nil
 	}
-	return s.Trigger.steps(spec, files{s.Objects})
+	return s.Trigger.steps(owner, spec, files{s.Objects})
 }
 
 // source is where snapshots come from.

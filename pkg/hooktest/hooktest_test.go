@@ -108,9 +108,9 @@ func TestContextsOfObjectsFromFiles(t *testing.T) {
 	}{
 		"a start": {"", []string{
 			`[{"binding":"onStartup"}]`,
-			`[{"binding":"pods","type":"Synchronization","objects":` + snapshotPods + `},` +
-				`{"binding":"maps","type":"Group","groupName":"g","snapshots":{"maps":[{"filterResult":"c1"}]}},` +
-				`{"binding":"running","type":"Synchronization","objects":[{"filterResult":"p2"}]}]`,
+			`[{"binding":"pods","type":"Synchronization","objects":` + snapshotPods + `}]`,
+			`[{"binding":"maps","type":"Group","groupName":"g","snapshots":{"maps":[{"filterResult":"c1"}]}}]`,
+			`[{"binding":"running","type":"Synchronization","objects":[{"filterResult":"p2"}]}]`,
 		}, ""},
 		"onStartup":                {"binding: onStartup", []string{`[{"binding":"onStartup"}]`}, ""},
 		"Synchronization of one":   {"binding: pods", []string{`[{"binding":"pods","type":"Synchronization","objects":` + snapshotPods + `}]`}, ""},
@@ -150,6 +150,35 @@ func TestContextsOfObjectsFromFiles(t *testing.T) {
 				t.Errorf("contexts (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// C-165 … C-167: what is combined depends on the owner, on queues and on groups.
+func TestSynchronizationsAreCombinedAsTheOperatorDoes(t *testing.T) {
+	t.Parallel()
+	spec, err := hook.ParseConfig([]byte(`configVersion: v1
+kubernetes:
+  - {name: a, kind: Pod}
+  - {name: b, kind: Pod, group: g}
+  - {name: c, kind: Pod, group: g}
+  - {name: d, kind: Pod, queue: q}
+  - {name: e, kind: Pod, queue: q, waitForSynchronization: false}
+  - {name: f, kind: Pod}`), hook.Global)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for owner, want := range map[hook.Owner]string{hook.Global: "ac f|d|e", hook.Standalone: "a|c|d|e|f"} {
+		var got []string
+		for _, st := range synchronizations(owner, spec) {
+			names := ""
+			for _, c := range st.contexts {
+				names += c.Binding
+			}
+			got = append(got, names)
+		}
+		if text := strings.Join(got, "|"); text != strings.ReplaceAll(want, " ", "") {
+			t.Errorf("%s: runs are %s, want %s", owner, text, want)
+		}
 	}
 }
 
@@ -639,7 +668,7 @@ func FuzzParseCases(f *testing.F) {
 				t.Errorf("%v does not equal itself: %v", c.Want, got)
 			}
 			spec := hook.Spec{Version: "v1", Kubernetes: []hook.Kubernetes{{Route: hook.Route{Name: c.Scene.Binding}, Kind: "Pod", Events: []hook.WatchEvent{hook.Added}, OnSynchronization: true}}}
-			steps, err := c.Scene.steps(spec)
+			steps, err := c.Scene.steps(hook.Global, spec)
 			for _, st := range steps {
 				if err != nil || c.Scene.Contexts != nil {
 					continue

@@ -27,29 +27,28 @@ type sections struct {
 	rev int64
 }
 
-// loadSet reads what the owner's files say about values: the module, or what
-// there is of global values.
-func loadSet(p Place) (*module.Set, error) {
+// setKey names the directories that say something about values; empty where there is none.
+type setKey struct{ modules, globalHooks string }
+
+// modulesNear is the modules directory of a place.
+func modulesNear(p Place) string {
+	if p.ModuleDir != "" {
+		return filepath.Dir(p.ModuleDir)
+	}
+	near := filepath.Join(filepath.Dir(p.GlobalHooksDir), "modules")
+	if info, err := os.Stat(near); p.GlobalHooksDir == "" || err != nil || !info.IsDir() {
+		return ""
+	}
+	return near
+}
+
+// loadSet reads what the directories say about values.
+func loadSet(k setKey) (*module.Set, error) {
 	var dirs []string
-	switch {
-	case p.ModuleDir != "":
-		dirs = []string{filepath.Dir(p.ModuleDir)}
-	case p.GlobalHooksDir != "":
-		near := filepath.Join(filepath.Dir(p.GlobalHooksDir), "modules")
-		if info, err := os.Stat(near); err == nil && info.IsDir() {
-			dirs = []string{near}
-		}
+	if k.modules != "" {
+		dirs = []string{k.modules}
 	}
-	set, err := module.Load(dirs, module.LoadOptions{UnnumberedWeight: 1, GlobalHooksDir: p.GlobalHooksDir})
-	if err != nil {
-		return nil, err
-	}
-	if name := p.Owner.Module; name != "" {
-		if broken := set.Broken[name]; broken != nil {
-			return nil, fmt.Errorf("module %s: %w", name, broken)
-		}
-	}
-	return set, nil
+	return module.Load(dirs, module.LoadOptions{UnnumberedWeight: 1, GlobalHooksDir: k.globalHooks})
 }
 
 // newSections puts values below what the schemas and static values say, and

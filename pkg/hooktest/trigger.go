@@ -34,12 +34,13 @@ type step struct {
 	files    *files // in place of the scene's objects
 }
 
-func (t Trigger) steps(spec hook.Spec, objects files) ([]step, error) {
+// steps are the runs of owner's hook that the trigger leads to.
+func (t Trigger) steps(owner hook.Owner, spec hook.Spec, objects files) ([]step, error) {
 	if t.Binding == "" {
 		if t.Event != "" || t.Object != nil || t.Review != nil {
 			return nil, errors.New("an event, an object or a review needs the binding that it is for: " + known(spec))
 		}
-		return startSteps(spec)
+		return startSteps(owner, spec)
 	}
 	if _, ok := spec.Orders[hook.Binding(t.Binding)]; ok {
 		return []step{{name: t.Binding, contexts: []hook.Context{lifecycle(spec, hook.Binding(t.Binding))}}}, nil
@@ -91,7 +92,7 @@ func known(spec hook.Spec) string {
 }
 
 // startSteps are the runs that a start of the operator leads to, in its order.
-func startSteps(spec hook.Spec) ([]step, error) {
+func startSteps(owner hook.Owner, spec hook.Spec) ([]step, error) {
 	var out []step
 	byOrder := func(b hook.Binding) {
 		if _, ok := spec.Orders[b]; ok {
@@ -99,15 +100,7 @@ func startSteps(spec hook.Spec) ([]step, error) {
 		}
 	}
 	byOrder(hook.OnStartup)
-	var all []hook.Context
-	for _, b := range spec.Kubernetes {
-		if b.OnSynchronization && spec.Version != "v0" {
-			all = append(all, grouped(b.Route, hook.Context{Type: hook.TypeSynchronization}))
-		}
-	}
-	if len(all) > 0 {
-		out = append(out, step{name: "Synchronization", contexts: hook.Combine(all)})
-	}
+	out = append(out, synchronizations(owner, spec)...)
 	byOrder(hook.BeforeAll)
 	byOrder(hook.BeforeHelm)
 	if len(out) > 0 {
@@ -120,9 +113,43 @@ func startSteps(spec hook.Spec) ([]step, error) {
 		}
 	}
 	if len(spec.Schedules) > 0 {
-		return Trigger{Binding: spec.Schedules[0].Name}.steps(spec, files{})
+		return Trigger{Binding: spec.Schedules[0].Name}.steps(owner, spec, files{})
 	}
 	return nil, fmt.Errorf("nothing runs this hook at a start: say which binding wakes it, of %s", known(spec))
+}
+
+// synchronizations are the runs with all existing objects. Those of one queue are
+// combined; without modules only those of a group are, and all are in one queue
+// (C-165 … C-167, C-185).
+func synchronizations(owner hook.Owner, spec hook.Spec) []step {
+	var out []step
+	type last struct {
+		at     int
+		waited bool
+		group  string
+	}
+	byQueue := map[string]last{}
+	for _, b := range spec.Kubernetes {
+		if !b.OnSynchronization || spec.Version == "v0" {
+			continue
+		}
+		c := grouped(b.Route, hook.Context{Type: hook.TypeSynchronization})
+		queue, waited := b.Queue, b.WaitForSynchronization
+		if owner.IsStandalone() {
+			queue, waited = hook.DefaultQueue, false
+		}
+		before, ok := byQueue[queue]
+		if ok && before.waited == waited && (!owner.IsStandalone() || before.group != "" && b.Group != "") {
+			out[before.at].contexts = append(out[before.at].contexts, c)
+			continue
+		}
+		byQueue[queue] = last{at: len(out), waited: waited, group: b.Group}
+		out = append(out, step{name: "Synchronization", contexts: []hook.Context{c}})
+	}
+	for i := range out {
+		out[i].contexts = hook.Combine(out[i].contexts)
+	}
+	return out
 }
 
 // lifecycle is the context of a run by order (C-121, C-128).
