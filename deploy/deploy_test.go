@@ -53,25 +53,31 @@ func (g grant) String() string {
 func TestTheOperatorMayDoWhatItDoesItselfAndNoMore(t *testing.T) {
 	t.Parallel()
 	needed := map[grant]string{
-		{"", "secrets", "update", false}:                                      "finish a release record; store secret leaves",
-		{"", "configmaps", "update", false}:                                   "carry out a config patch; store facts",
-		{"*", "*", "get", true}:                                               "lookup in templates, objects of releases",
-		{"*", "*", "list", true}:                                              "hooks' bindings, health, is a namespace empty",
-		{"*", "*", "watch", true}:                                             "the same",
-		{"addon-operator.io", "modules", "create", true}:                      "show a new module",
-		{"addon-operator.io", "modules", "delete", true}:                      "a module that is gone",
-		{"addon-operator.io", "modules/status", "patch", true}:                "show its state",
-		{"", "events", "create", true}:                                        "tell",
-		{"", "events", "patch", true}:                                         "count a repeated Event",
-		{"apiextensions.k8s.io", "customresourcedefinitions", "create", true}: "CRDs first",
-		{"apiextensions.k8s.io", "customresourcedefinitions", "update", true}: "newer CRDs, deleted parts of them",
-		{"", "namespaces", "create", true}:                                    "module.yaml: namespace",
-		{"", "namespaces", "update", true}:                                    "module.yaml: podSecurity changed",
-		{"", "namespaces", "delete", true}:                                    "made by the operator, and empty",
-		{"rbac.authorization.k8s.io", "roles", "bind", true}:                  "charts' RoleBindings",
-		{"rbac.authorization.k8s.io", "roles", "escalate", true}:              "charts' Roles",
-		{"rbac.authorization.k8s.io", "clusterroles", "bind", true}:           "charts' bindings",
-		{"rbac.authorization.k8s.io", "clusterroles", "escalate", true}:       "charts' ClusterRoles",
+		{"", "secrets", "update", false}:                                                    "finish a release record; store secret leaves",
+		{"", "configmaps", "update", false}:                                                 "carry out a config patch; store facts",
+		{"*", "*", "get", true}:                                                             "lookup in templates, objects of releases",
+		{"*", "*", "list", true}:                                                            "hooks' bindings, health, is a namespace empty",
+		{"*", "*", "watch", true}:                                                           "the same",
+		{"addon-operator.io", "modules", "create", true}:                                    "show a new module",
+		{"addon-operator.io", "modules", "delete", true}:                                    "a module that is gone",
+		{"addon-operator.io", "modules/status", "patch", true}:                              "show its state",
+		{"", "events", "create", true}:                                                      "tell",
+		{"", "events", "patch", true}:                                                       "count a repeated Event",
+		{"apiextensions.k8s.io", "customresourcedefinitions", "create", true}:               "CRDs first",
+		{"apiextensions.k8s.io", "customresourcedefinitions", "update", true}:               "newer CRDs, deleted parts of them",
+		{"admissionregistration.k8s.io", "validatingwebhookconfigurations", "create", true}: "kubernetesValidating",
+		{"admissionregistration.k8s.io", "validatingwebhookconfigurations", "update", true}: "changed bindings, a new certificate authority",
+		{"admissionregistration.k8s.io", "validatingwebhookconfigurations", "delete", true}: "hooks that are gone",
+		{"admissionregistration.k8s.io", "mutatingwebhookconfigurations", "create", true}:   "kubernetesMutating",
+		{"admissionregistration.k8s.io", "mutatingwebhookconfigurations", "update", true}:   "as above",
+		{"admissionregistration.k8s.io", "mutatingwebhookconfigurations", "delete", true}:   "as above",
+		{"", "namespaces", "create", true}:                                                  "module.yaml: namespace",
+		{"", "namespaces", "update", true}:                                                  "module.yaml: podSecurity changed",
+		{"", "namespaces", "delete", true}:                                                  "made by the operator, and empty",
+		{"rbac.authorization.k8s.io", "roles", "bind", true}:                                "charts' RoleBindings",
+		{"rbac.authorization.k8s.io", "roles", "escalate", true}:                            "charts' Roles",
+		{"rbac.authorization.k8s.io", "clusterroles", "bind", true}:                         "charts' bindings",
+		{"rbac.authorization.k8s.io", "clusterroles", "escalate", true}:                     "charts' ClusterRoles",
 	}
 	compareGrants(t, slices.Collect(maps.Keys(needed)), granted(t, "addon-operator"))
 }
@@ -144,7 +150,7 @@ func renderedKinds(t *testing.T) map[schema.GroupVersionKind]bool {
 
 func TestTheAPIServerAcceptsEveryManifestStrictly(t *testing.T) {
 	apply(t, "namespace.yaml", metav1.CreateOptions{})
-	for _, file := range []string{"rbac.yaml", "configmap.yaml", "deployment.yaml"} {
+	for _, file := range []string{"rbac.yaml", "configmap.yaml", "service.yaml", "deployment.yaml"} {
 		t.Run(file, func(t *testing.T) { apply(t, file, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}) })
 	}
 }
@@ -163,6 +169,38 @@ func TestPodsOfTheDeploymentMeetThePodSecurityOfTheirNamespace(t *testing.T) {
 	pod.SetName("addon-operator")
 	pod.SetNamespace(deployment.GetNamespace())
 	create(t, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldValidation: metav1.FieldValidationStrict})
+}
+
+func TestTheServiceOfWebhooksLeadsToTheOperator(t *testing.T) {
+	t.Parallel()
+	service, deployment := one(t, "service.yaml"), one(t, "deployment.yaml")
+	containers, _, err := unstructured.NestedSlice(deployment.Object, "spec", "template", "spec", "containers")
+	if err != nil || len(containers) != 1 {
+		t.Fatalf("containers: %v", err)
+	}
+	container, _ := containers[0].(map[string]any)
+	for _, variable := range []string{"VALIDATING_WEBHOOK_SERVICE_NAME", "CONVERSION_WEBHOOK_SERVICE_NAME"} {
+		if want := map[string]any{"name": variable, "value": service.GetName()}; !contains(container["env"], want) {
+			t.Errorf("the Deployment does not set %v", want)
+		}
+	}
+	port := map[string]any{"name": "webhooks", "port": 443, "targetPort": "webhooks"}
+	if ports, _, _ := unstructured.NestedSlice(service.Object, "spec", "ports"); !contains(ports, port) || len(ports) != 1 {
+		t.Errorf("the Service has ports %v, expected %v: the API server asks at 443", ports, port)
+	}
+	if want := map[string]any{"name": "webhooks", "containerPort": 9680}; !contains(container["ports"], want) {
+		t.Errorf("the container has ports %v, expected %v among them", container["ports"], want)
+	}
+	selector, _, _ := unstructured.NestedMap(service.Object, "spec", "selector")
+	labels, _, _ := unstructured.NestedMap(deployment.Object, "spec", "template", "metadata", "labels")
+	if diff := cmp.Diff(labels, selector); diff != "" {
+		t.Errorf("labels of pods (-) and selector of the Service (+) differ:\n%s", diff)
+	}
+}
+
+func contains(list any, want map[string]any) bool {
+	all, _ := list.([]any)
+	return slices.ContainsFunc(all, func(e any) bool { return fmt.Sprint(e) == fmt.Sprint(want) }) // numbers are of several types
 }
 
 func TestTheServiceAccountIsNoAdministrator(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,7 +92,10 @@ func TestTheRightsOfDeployAreNeededAndEnough(t *testing.T) {
 	b.Config.KubeConfig = b.tokenKubeconfig(cluster)
 
 	b.kindsModule(granted)
+	b.Config.Webhooks.Admission.ListenAddress = loopback(t)
+	b.Config.Webhooks.URL = "https://" + b.Config.Webhooks.Admission.ListenAddress
 	b.files(map[string]string{
+		"modules/100-kinds/hooks/policy.sh": policy("CREATE"),
 		"modules/100-kinds/hooks/before.sh": script("beforeHelm: 1", `
 if [[ $(jq -r '.kinds.password // "none"' "$CONFIG_VALUES_PATH") == none ]]; then
   echo '{"op":"add","path":"/kinds","value":{"password":"secret-leaf","note":"by a hook"}}' > "$CONFIG_VALUES_JSON_PATCH_PATH"
@@ -115,9 +119,10 @@ fi`),
 
 	// A newer version of everything: objects, CRDs and the level of the namespace.
 	b.files(map[string]string{
-		"modules/100-kinds/module.yaml":  "namespace: kinds\npodSecurity: restricted\n",
-		"modules/100-kinds/values.yaml":  "kinds: {round: two}\n",
-		"modules/090-crds/crds/all.yaml": certManagerCRDs("two"),
+		"modules/100-kinds/hooks/policy.sh": policy("UPDATE"),
+		"modules/100-kinds/module.yaml":     "namespace: kinds\npodSecurity: restricted\n",
+		"modules/100-kinds/values.yaml":     "kinds: {round: two}\n",
+		"modules/090-crds/crds/all.yaml":    certManagerCRDs("two"),
 	})
 	stop = b.start()
 	b.eventually(func() bool { return b.revision("kinds") == 2 }, "the newer version is applied")
@@ -141,6 +146,26 @@ fi`),
 			t.Errorf("deploy/rbac.yaml grants %s of %s.%s, but nothing needed it", r.verb, r.resource, r.group)
 		}
 	}
+}
+
+// policy is a hook that reviews an operation on an object that nobody writes.
+func policy(operation string) string {
+	binding := func(name string) string {
+		return "- {name: " + name + ".example.com, rules: [{apiGroups: [example.com], apiVersions: [v1], resources: [nothings], operations: [" + operation + "]}]}\n"
+	}
+	return script("kubernetesValidating:\n"+binding("validating.kinds")+"kubernetesMutating:\n"+binding("mutating.kinds"),
+		`echo '{"allowed": true}' > "$ADMISSION_RESPONSE_PATH"`)
+}
+
+// loopback is an address on which nobody listens.
+func loopback(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // deploy creates what files of deploy/ have and returns their roles.
