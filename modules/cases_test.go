@@ -1,8 +1,12 @@
 package modules_test
 
 import (
+	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/addon-operator/addon-operator/pkg/exec"
+	"github.com/addon-operator/addon-operator/pkg/hooklint"
 	"github.com/addon-operator/addon-operator/pkg/hooktest"
 )
 
@@ -43,5 +47,30 @@ func TestTwoPasswordsDiffer(t *testing.T) {
 	}
 	if seen[0] == seen[1] {
 		t.Error("two runs made the same password")
+	}
+}
+
+// TestLint: our own hooks give no reason to complain.
+func TestLint(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*/hooks/*.sh")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no hooks found (%v)", err)
+	}
+	finder, err := exec.New(exec.Config{TempDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer finder.Close()
+	for _, file := range files {
+		report, err := hooklint.Lint(t.Context(), finder, []string{file}, hooklint.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if report.Hooks != 1 || report.Errors+report.Warnings > 0 {
+			var b strings.Builder
+			hooklint.Write(&b, report)
+			t.Error(b.String())
+		}
 	}
 }
