@@ -100,7 +100,15 @@ const leastRoom = 32 << 10
 // roomIn is an error when the volume of a run's files is full: many a hook does not
 // notice that it could not write, and what it left looks like less, or nothing.
 func roomIn(dir string) error {
-	if isFull(dir) {
+	if !isFull(dir) {
+		return nil
+	}
+	// The numbers do not tell what is set aside for whom; a file does. It lies beside
+	// the run's directory, where the hook cannot have put a link in its way.
+	probe := dir + ".room"
+	err := os.WriteFile(probe, make([]byte, leastRoom), 0o600)
+	_ = os.Remove(probe)
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return roomless(dir, unix.ENOSPC)
 	}
 	return nil
