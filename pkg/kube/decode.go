@@ -99,7 +99,7 @@ func (s objects) watch(ctx context.Context, opts metav1.ListOptions) (watch.Inte
 	}
 	d := json.NewDecoder(body)
 	d.UseNumber()
-	return watch.NewStreamWatcher(&eventDecoder{json: d, body: body}, brokenStream{}), nil
+	return watch.NewStreamWatcher(&eventDecoder{json: d, body: body}, broken{}), nil
 }
 
 // decodeList reads the JSON of a list and hands on each item as soon as it is read.
@@ -210,10 +210,12 @@ func numbers(v any) any {
 	return v
 }
 
-// eventDecoder reads the events of a watch.
+// eventDecoder reads the events of a watch. What ends one against its will is an
+// event too.
 type eventDecoder struct {
-	json *json.Decoder
-	body io.ReadCloser
+	json  *json.Decoder
+	body  io.ReadCloser
+	ended bool
 }
 
 // Close implements watch.Decoder.
@@ -221,17 +223,27 @@ func (d *eventDecoder) Close() { _ = d.body.Close() }
 
 // Decode implements watch.Decoder. io.EOF is the end that the server made.
 func (d *eventDecoder) Decode() (watch.EventType, runtime.Object, error) {
+	if d.ended {
+		return "", nil, io.EOF
+	}
+	kind, o, err := d.next()
+	if err == nil || errors.Is(err, io.EOF) {
+		return kind, o, err
+	}
+	d.ended = true
+	return watch.Error, broken{}.AsObject(err), nil
+}
+
+func (d *eventDecoder) next() (watch.EventType, runtime.Object, error) {
 	var e struct {
 		Type   watch.EventType
 		Object map[string]any
 	}
-	switch err := d.json.Decode(&e); {
-	case errors.Is(err, io.EOF):
+	if err := d.json.Decode(&e); err != nil {
 		return "", nil, err
-	case err != nil:
-		return "", nil, fmt.Errorf("broken: %w", err) // not the io.ErrUnexpectedEOF that ends a watch without a word
-	case e.Object == nil:
-		return "", nil, fmt.Errorf("an event of type %q without an object", e.Type)
+	}
+	if e.Object == nil {
+		return "", nil, &eventError{fmt.Sprintf("an event of type %q without an object", e.Type)}
 	}
 	numbers(e.Object)
 	switch e.Type {
@@ -239,23 +251,33 @@ func (d *eventDecoder) Decode() (watch.EventType, runtime.Object, error) {
 		return e.Type, &unstructured.Unstructured{Object: e.Object}, nil
 	case watch.Error:
 		var status metav1.Status
-		err := runtime.DefaultUnstructuredConverter.FromUnstructured(e.Object, &status)
-		return watch.Error, &status, err
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(e.Object, &status); err != nil {
+			return "", nil, &eventError{fmt.Sprintf("an error that is no Status: %v", err)}
+		}
+		return watch.Error, &status, nil
 	}
-	return "", nil, fmt.Errorf("an event of unknown type %q", e.Type)
+	return "", nil, &eventError{fmt.Sprintf("an event of unknown type %q", e.Type)}
 }
 
-// reasonCut says that a connection ended in the middle of an event.
+// eventError is an event that the API does not know.
+type eventError struct{ text string }
+
+func (e *eventError) Error() string { return e.text }
+
+// reasonCut says that a connection ended, and not in due form.
 const reasonCut metav1.StatusReason = "UnexpectedEOF"
 
-// brokenStream turns what ends a watch against its will into an event.
-type brokenStream struct{}
+// broken turns what ends a watch into the object of an event.
+type broken struct{}
 
 // AsObject implements watch.Reporter.
-func (brokenStream) AsObject(err error) runtime.Object {
-	reason := metav1.StatusReasonInternalError
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		reason = reasonCut
+func (broken) AsObject(err error) runtime.Object {
+	reason := reasonCut
+	var event *eventError
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &event) || errors.As(err, &syntax) || errors.As(err, &kind) {
+		reason = metav1.StatusReasonInternalError
 	}
 	return &metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Reason: reason,
 		Message: fmt.Sprintf("the watch ended: %v", err)}

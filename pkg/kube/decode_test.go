@@ -68,12 +68,13 @@ func TestEventsAreReadUntilTheStreamEnds(t *testing.T) {
 		`{"type":"NEWS","object":{}}`:            "InternalError",
 		`{"type":"ERROR","object":{"code":"x"}}`: "InternalError",
 	} {
-		_, _, err := decoder(text).Decode()
-		if reason := apierrors.ReasonForError(apierrors.FromObject(brokenStream{}.AsObject(err))); err == nil || string(reason) != want {
-			t.Errorf("%q gives %v, reason %s, expected %s", text, err, reason, want)
+		d := decoder(text)
+		kind, o, err := d.Decode()
+		if reason := apierrors.ReasonForError(apierrors.FromObject(o)); err != nil || kind != watch.Error || string(reason) != want {
+			t.Errorf("%q gives %s %v, error %v, expected an error event with reason %s", text, kind, o, err, want)
 		}
-		if errors.Is(err, io.EOF) {
-			t.Errorf("%q looks like the end", text)
+		if _, _, err := d.Decode(); !errors.Is(err, io.EOF) {
+			t.Errorf("after %q comes %v", text, err)
 		}
 	}
 }

@@ -251,12 +251,19 @@ func TestWatchSurvivesARestartOfTheAPIServer(t *testing.T) {
 	}
 	t.Cleanup(m.Stop)
 	m.Unlock()
+	// Changes right before the end and right after the start.
+	mustCreate(t, c, configMap(ns, "b", yes, map[string]any{"a": "1"}))
 	testkit.StopAPIServer(t)
 	testkit.StartAPIServer(t)
 	eventually(t, "the API server answers", func() bool {
 		return c.Execute(within(t), []hook.Operation{mergePatch("ConfigMap", ns, "a", `{"data":{"a":"2"}}`)}) == nil
 	})
-	r.expect(t, `Modified "a=2"`)
+	r.expect(t, `Added "b=1"`, `Modified "a=2"`)
+	do(t, c, deletion("ConfigMap", ns, "b"))
+	r.expect(t, `Added "b=1"`, `Modified "a=2"`, `Deleted "b=1"`)
+	if got, want := results(m.Snapshot()), inCluster(t, c, ns); got != want {
+		t.Errorf("the snapshot is %s, the cluster %s", got, want)
+	}
 }
 
 // Lists come by pages, and thousands of objects of 6 KB are never in memory together.
