@@ -86,24 +86,30 @@ func parseOp(e any) (Op, error) {
 	value, okValue := m["value"]
 	switch {
 	case kind != "add" && kind != "remove":
-		return Op{}, fmt.Errorf("values patch: unsupported patch operation %q at path %q: use add or remove", kind, path)
+		return Op{}, fmt.Errorf("values patch: unsupported patch operation %s at path %s: use add or remove", brief(kind), brief(path))
 	case !okPath || !strings.HasPrefix(path, "/"):
 		return Op{}, fmt.Errorf("values patch: operation %q has path %s: expected a JSON pointer that starts with /", kind, brief(m["path"]))
+	case strings.Count(path, "/") > maxElements:
+		return Op{}, fmt.Errorf("values patch: path %s has more than %d elements", brief(path), maxElements)
 	case kind == "add" && !okValue:
-		return Op{}, fmt.Errorf("values patch: add at %q has no value", path)
+		return Op{}, fmt.Errorf("values patch: add at %s has no value", brief(path))
 	case kind == "remove":
 		return Op{Op: kind, Path: path}, nil
 	}
 	return Op{Op: kind, Path: path, Value: Normalize(value)}, nil
 }
 
+// maxElements bounds what a path makes the patch library recurse into: each element is a level of its stack.
+const maxElements = 256
+
+// brief is a value as a message quotes it.
 func brief(v any) string {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Sprintf("%T", v)
 	}
 	if len(text) > 80 {
-		return string(text[:80]) + "…"
+		return strings.ToValidUTF8(string(text[:80]), "") + "…"
 	}
 	return string(text)
 }
@@ -189,15 +195,63 @@ func (s *Stamped) UnmarshalJSON(text []byte) error {
 // a path takes the place of older ones at it and below it (C-324). Appends ("/-")
 // are all kept until something above them is written.
 func Compact(set []Stamped, ops []Op, seq int64) []Stamped {
-	out := slices.Clone(set)
-	for _, op := range ops {
-		appends := strings.HasSuffix(op.Path, "/-")
-		out = slices.DeleteFunc(out, func(s Stamped) bool {
-			return !appends && (s.Path == op.Path || strings.HasPrefix(s.Path, op.Path+"/"))
-		})
+	// From the last operation back, what is written is known when something older at it or
+	// below it comes up. That is linear: a patch may have a million operations.
+	written := &pathTree{}
+	var kept []Op
+	for _, op := range slices.Backward(ops) {
+		if written.covers(op.Path) {
+			continue
+		}
+		kept = append(kept, op)
+		if !strings.HasSuffix(op.Path, "/-") {
+			written.add(op.Path)
+		}
+	}
+	out := make([]Stamped, 0, len(set)+len(kept))
+	for _, s := range set {
+		if !written.covers(s.Path) {
+			out = append(out, s)
+		}
+	}
+	for _, op := range slices.Backward(kept) {
 		out = append(out, Stamped{Op: op, Seq: seq})
 	}
 	return out
+}
+
+// pathTree is a set of JSON pointers.
+type pathTree struct {
+	here  bool
+	below map[string]*pathTree
+}
+
+func (t *pathTree) add(path string) {
+	for e := range strings.SplitSeq(path, "/") {
+		next := t.below[e]
+		if next == nil {
+			next = &pathTree{}
+			if t.below == nil {
+				t.below = map[string]*pathTree{}
+			}
+			t.below[e] = next
+		}
+		t = next
+	}
+	t.here = true
+}
+
+// covers says whether path is in the set, or below one that is.
+func (t *pathTree) covers(path string) bool {
+	for e := range strings.SplitSeq(path, "/") {
+		if t = t.below[e]; t == nil {
+			return false
+		}
+		if t.here {
+			return true
+		}
+	}
+	return false
 }
 
 // Fold applies patch sets to a copy of doc in the order they were committed,

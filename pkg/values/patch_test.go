@@ -3,10 +3,14 @@ package values
 import (
 	"encoding/json"
 	"errors"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func patch(t *testing.T, text string) []Op {
@@ -175,6 +179,44 @@ func TestOperationsSurviveJSON(t *testing.T) {
 	}
 }
 
+// compactSlowly is Compact as its comment says it.
+func compactSlowly(set []Stamped, ops []Op, seq int64) []Stamped {
+	out := append([]Stamped{}, set...)
+	for _, op := range ops {
+		if !strings.HasSuffix(op.Path, "/-") {
+			out = slices.DeleteFunc(out, func(s Stamped) bool { return s.Path == op.Path || strings.HasPrefix(s.Path, op.Path+"/") })
+		}
+		out = append(out, Stamped{Op: op, Seq: seq})
+	}
+	return out
+}
+
+func TestAPatchOfManyOperationsIsCompactedInOneGo(t *testing.T) {
+	var ops []Op
+	for i := range 1 << 18 { // takes minutes when each is held against all before it
+		ops = append(ops, Op{Op: "add", Path: "/global/" + strconv.Itoa(i), Value: int64(i)})
+	}
+	set := Compact(nil, ops, 1)
+	if len(set) != len(ops) || set[7].Path != "/global/7" {
+		t.Errorf("%d of %d are left", len(set), len(ops))
+	}
+	if set = Compact(set, []Op{{Op: "remove", Path: "/global"}}, 2); len(set) != 1 || set[0].Seq != 2 {
+		t.Errorf("got %v", set)
+	}
+}
+
+func TestAPathIsOfBoundedDepthAndQuotedInShort(t *testing.T) {
+	for name, text := range map[string]string{
+		"depth":   `{"op":"add","value":1,"path":"` + strings.Repeat("/a", 1<<20) + `"}`,
+		"an op":   `{"op":"` + strings.Repeat("x", 1<<20) + `","path":"` + strings.Repeat("/é", 1<<20) + `"}`,
+		"no path": `{"op":"add","path":"` + strings.Repeat("x", 1<<20) + `"}`,
+	} {
+		if _, err := ParsePatch([]byte(text)); err == nil || len(err.Error()) > 1000 || !utf8.ValidString(err.Error()) {
+			t.Errorf("%s: got %.2000v", name, err)
+		}
+	}
+}
+
 func FuzzParsePatch(f *testing.F) {
 	for _, s := range []string{`{"op":"add","path":"/a/b","value":{"x":[1]}}`, `[{"op":"remove","path":"/a/-"}]`, `{"op":"add","path":"/","value":null}{"op":"add","path":"//~01/-","value":[]}`} {
 		f.Add([]byte(s))
@@ -190,6 +232,12 @@ func FuzzParsePatch(f *testing.F) {
 			encode(t, got)
 		}
 		set := Compact(nil, ops, 1)
+		half := Compact(Compact(nil, ops[:len(ops)/2], 1), ops[len(ops)/2:], 1)
+		for _, s := range [][]Stamped{set, half} {
+			if d := cmp.Diff(compactSlowly(nil, ops, 1), s, cmpopts.EquateEmpty()); d != "" {
+				t.Errorf("compacted %q wrongly: %s", text, d)
+			}
+		}
 		encode(t, Fold(doc, set))
 		if encode(t, doc) != before {
 			t.Errorf("the document was changed by %q", text)
