@@ -230,6 +230,10 @@ func (r *hookRun) run(cmd *cobra.Command, path string) error {
 		Colour: !r.noColor && term.IsTerminal(int(os.Stdout.Fd())) && out == os.Stdout}
 	if scene.Cluster != nil {
 		show.Live = func(op hook.Operation) (hooktest.Object, error) { return scene.Cluster.Live(cmd.Context(), op) }
+		show.DryRun = func(op hook.Operation, before, after hooktest.Object) (hooktest.Object, error) {
+			return scene.Cluster.DryRun(cmd.Context(), op, before, after)
+		}
+		show.Applies = r.apply
 	} else if len(r.objects) == 0 {
 		show.Live = nil
 	}

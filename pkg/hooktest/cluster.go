@@ -9,10 +9,13 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/kube"
+	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
 // Cluster shows hooks the objects of a cluster, through the monitors that the
@@ -75,6 +78,36 @@ func (c *Cluster) Live(ctx context.Context, op hook.Operation) (Object, error) {
 		return nil, err
 	}
 	return u.Object, nil
+}
+
+// DryRun asks the API server what it would store, with defaults and admission; a
+// server that cannot tell leaves after as it is. An error is one that the operation would meet.
+func (c *Cluster) DryRun(ctx context.Context, op hook.Operation, before, after Object) (Object, error) {
+	gvr, namespaced, err := c.resource(op.APIVersion, op.Kind)
+	if err != nil {
+		return after, err
+	}
+	u := &unstructured.Unstructured{Object: values.Clone(after).(Object)}
+	client := dynamic.ResourceInterface(c.clients.Dynamic.Resource(gvr))
+	if namespaced {
+		client = c.clients.Dynamic.Resource(gvr).Namespace(op.Namespace)
+		u.SetNamespace(op.Namespace)
+	}
+	var stored *unstructured.Unstructured
+	if before == nil {
+		stored, err = client.Create(ctx, u, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	} else {
+		u.SetResourceVersion((&unstructured.Unstructured{Object: before}).GetResourceVersion())
+		sub := strings.FieldsFunc(op.Subresource, func(r rune) bool { return r == '/' })
+		stored, err = client.Update(ctx, u, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}}, sub...)
+	}
+	switch {
+	case err == nil:
+		return stored.Object, nil
+	case apierrors.IsInvalid(err), apierrors.IsForbidden(err):
+		return after, err
+	}
+	return after, nil // such as a namespace that an earlier operation makes, or a webhook that knows no dry run
 }
 
 // resource finds what the server serves for a kind.

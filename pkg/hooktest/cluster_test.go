@@ -35,6 +35,8 @@ kubernetes:
 {"operation":"MergePatch","kind":"ConfigMap","namespace":"desk","name":"a","mergePatch":{"data":{"k":"2"}}}
 {"operation":"Create","object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"b","namespace":"desk"}}}
 {"operation":"Create","object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"desk"}}}
+{"operation":"CreateOrUpdate","object":{"apiVersion":"v1","kind":"Service","metadata":{"name":"s","namespace":"desk"},"spec":{"selector":{"a":"b"},"ports":[{"port":80}]}}}
+{"operation":"Create","object":{"apiVersion":"v1","kind":"Service","metadata":{"name":"bad","namespace":"desk"},"spec":{"ports":[{"port":-1}]}}}
 {"operation":"Delete","apiVersion":"example.com/v1","kind":"Thing","name":"x"}
 J`)})
 	s := Scene{Hook: filepath.Join(root, "hooks/x.sh"), Cluster: cluster}
@@ -50,8 +52,11 @@ J`)})
 		t.Errorf("contexts are\n%s\nwant\n%s", got, want)
 	}
 	var b bytes.Buffer
-	r.Write(&b, Show{Live: func(op hook.Operation) (Object, error) { return cluster.Live(t.Context(), op) }})
-	for _, part := range []string{"-  k: \"1\"\n+  k: \"2\"\n", "+  name: b\n", "# would fail: the object exists", "# would fail: the cluster serves no kind example.com/v1 Thing"} {
+	r.Write(&b, Show{Live: func(op hook.Operation) (Object, error) { return cluster.Live(t.Context(), op) },
+		DryRun: func(op hook.Operation, before, after Object) (Object, error) {
+			return cluster.DryRun(t.Context(), op, before, after)
+		}})
+	for _, part := range []string{"-  k: \"1\"\n+  k: \"2\"\n", "+  name: b\n", "+  sessionAffinity: None\n", "bad\" is invalid", "# would fail: the object exists", "# would fail: the cluster serves no kind example.com/v1 Thing"} {
 		if !strings.Contains(b.String(), part) {
 			t.Errorf("%q is not shown:\n%s", part, &b)
 		}

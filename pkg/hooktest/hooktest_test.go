@@ -678,7 +678,7 @@ func FuzzParseCases(f *testing.F) {
 					t.Errorf("contexts are not JSON: %s", contexts)
 				}
 			}
-			PreviewAll([]hook.Operation{{Verb: hook.Create, Kind: "Pod", Name: "a", Object: Object{"kind": "Pod"}}}, LiveIn(c.Scene.Objects))
+			PreviewAll([]hook.Operation{{Verb: hook.Create, Kind: "Pod", Name: "a", Object: Object{"kind": "Pod"}}}, LiveIn(c.Scene.Objects), nil)
 		}
 	})
 }

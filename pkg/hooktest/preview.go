@@ -15,8 +15,8 @@ import (
 // Preview is what an object operation would make of an object.
 type Preview struct {
 	Operation hook.Operation
-	// Before and After are the object, nil where there is none. Defaults and other
-	// writers of the API server are not in After.
+	// Before and After are the object, nil where there is none. Without a DryRun,
+	// what an API server would add is not in After.
 	Before, After Object
 	// Err is why the operation would fail.
 	Err error
@@ -24,6 +24,10 @@ type Preview struct {
 
 // Live finds the object that an operation is about; nil when there is none.
 type Live func(hook.Operation) (Object, error)
+
+// DryRun has a server say what it would store for after, in the place of before.
+// An error is what it objects to.
+type DryRun func(op hook.Operation, before, after Object) (Object, error)
 
 // LiveIn finds it among objects of files.
 func LiveIn(objects []Object) Live {
@@ -42,7 +46,7 @@ func LiveIn(objects []Object) Live {
 
 // PreviewAll tells what operations would do, one after another (C-206): each sees
 // what those before it left.
-func PreviewAll(ops []hook.Operation, live Live) []Preview {
+func PreviewAll(ops []hook.Operation, live Live, dry DryRun) []Preview {
 	changed := map[string]Object{}
 	out := make([]Preview, 0, len(ops))
 	for _, op := range ops {
@@ -54,6 +58,10 @@ func PreviewAll(ops []hook.Operation, live Live) []Preview {
 		}
 		if p.Err == nil {
 			p.After, p.Err = after(op, p.Before)
+		}
+		// A server knows nothing of what earlier operations would have made of the object.
+		if p.Err == nil && p.After != nil && dry != nil && !known {
+			p.After, p.Err = dry(op, p.Before, p.After)
 		}
 		if p.Err == nil {
 			changed[key] = p.After

@@ -20,8 +20,12 @@ type Show struct {
 	Contexts bool
 	// Colour marks added and removed lines of differences.
 	Colour bool
-	// Live, if not nil, finds the objects that operations are about.
-	Live Live
+	// Live, if not nil, finds the objects that operations are about; DryRun, if not
+	// nil, asks what would become of them.
+	Live   Live
+	DryRun DryRun
+	// Applies tells that the object operations will be done.
+	Applies bool
 }
 
 // Write shows a result to people: runs, log, changes of values and settings,
@@ -50,7 +54,7 @@ func (r Result) Write(w io.Writer, s Show) {
 		}
 	}
 	r.writeValues(&p)
-	r.writeOperations(&p, s.Live)
+	r.writeOperations(&p, s)
 	record := plain(r.Record(false))
 	for _, part := range []struct{ key, title string }{
 		{recordEnabled, "modules switched"}, {recordMetrics, "metrics"}, {recordAdmission, "answer to the review"}, {recordConversion, "answer to the conversion"},
@@ -92,18 +96,22 @@ func (r Result) writeValues(p *printer) {
 	}
 }
 
-func (r Result) writeOperations(p *printer, live Live) {
+func (r Result) writeOperations(p *printer, s Show) {
 	if len(r.Operations) == 0 {
 		return
 	}
-	p.title("object operations: %d, none of them done", len(r.Operations))
+	done := "none of them done"
+	if s.Applies && r.Err == nil {
+		done = "to be done"
+	}
+	p.title("object operations: %d, %s", len(r.Operations), done)
 	previews := make([]Preview, len(r.Operations))
-	if live != nil {
-		previews = PreviewAll(r.Operations, live)
+	if s.Live != nil {
+		previews = PreviewAll(r.Operations, s.Live, s.DryRun)
 	}
 	for i, op := range r.Operations {
 		p.text("---\n" + YAML(plain(OperationDocument(op, false))))
-		if live == nil {
+		if s.Live == nil {
 			continue
 		}
 		switch diff := previews[i].Diff(); {
