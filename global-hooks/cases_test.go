@@ -11,6 +11,7 @@ import (
 )
 
 // TestCases runs the declarative cases of testdata/hooks, as `addon-operator hook test global-hooks` does.
+// C-112: a JSON line of a hook is one record of the log.
 func TestCases(t *testing.T) {
 	t.Parallel()
 	desk := hooktest.New(hooktest.Config{TempDir: t.TempDir()})

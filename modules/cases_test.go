@@ -11,6 +11,7 @@ import (
 )
 
 // TestCases runs the declarative cases of each module's testdata/hooks, as `addon-operator hook test modules` does.
+// C-132: the last context has the snapshots of the run. C-327, C-323: a config patch goes to the settings, below a parent that is there.
 func TestCases(t *testing.T) {
 	t.Parallel()
 	desk := hooktest.New(hooktest.Config{TempDir: t.TempDir()})
@@ -50,7 +51,7 @@ func TestTwoPasswordsDiffer(t *testing.T) {
 	}
 }
 
-// TestLint: our own hooks give no reason to complain.
+// TestLint: our own hooks give no reason to complain (C-020, C-030).
 func TestLint(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*/hooks/*.sh")
