@@ -390,7 +390,10 @@ func TestLeftoversOfOwnersThatChangedGo(t *testing.T) {
 }
 
 func TestAConfigurationOfAnotherInstanceIsLeftAlone(t *testing.T) {
-	b := serve(t, nil)
+	told := make(chan string, 100)
+	b := serve(t, func(c *Config) {
+		c.Failed = func(owner hook.Owner, object string, err error) { told <- fmt.Sprint(owner, " ", object, ": ", err) }
+	})
 	theirs := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}}
 	theirs.SetName(b.namespace + "-hooks")
 	theirs.SetLabels(map[string]string{labelInstance: "other"})
@@ -404,6 +407,31 @@ func TestAConfigurationOfAnotherInstanceIsLeftAlone(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `belongs to the operator instance "other"`) {
 		t.Errorf("got %v", err)
 	}
+	if got := <-told; !strings.HasPrefix(got, "hooks ValidatingWebhookConfiguration hooks: ") || !strings.Contains(got, "belongs to") {
+		t.Errorf("told %q", got)
+	}
+	// When the other one has gone, it is written without being asked again.
+	if err := b.dynamic.Resource(validatingResource).Delete(t.Context(), theirs.GetName(), metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, func() bool { return strings.HasSuffix(<-told, "<nil>") }, func() string { return "written" })
+}
+
+func TestWatchesOutliveTheAPIServer(t *testing.T) {
+	b := serve(t, nil)
+	b.register(hook.Standalone, b.hook("a", says(hook.AdmissionResponse{Message: "no"}), b.policy("a.example.com", false)))
+	b.eventuallyDenied(nil, "no")
+	testkit.StopAPIServer(t)
+	testkit.StartAPIServer(t)
+	client := b.client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+	if err := client.Delete(t.Context(), b.namespace+"-hooks", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, func() bool {
+		_, err := client.Get(t.Context(), b.namespace+"-hooks", metav1.GetOptions{})
+		return err == nil
+	}, func() string { return "it is made again" })
+	b.eventuallyDenied(nil, "no")
 }
 
 const crontab = `
