@@ -68,7 +68,7 @@ func hookWith(config string) string {
 	return head + "if [[ ${1-} == --config ]]; then\ncat <<'YAML'\n" + config + "\nYAML\nexit 0\nfi\n"
 }
 
-// C-001 … C-010, C-027: every file, why it is skipped, and every error with line and fix.
+// C-002, C-003, C-004, C-027: every file, why it is skipped, and every error with line and fix.
 func TestEachFileAndEachErrorIsExplained(t *testing.T) {
 	t.Parallel()
 	dir := write(t, map[string]string{

@@ -96,7 +96,7 @@ objects:
   - {kind: Secret, metadata: {name: s, namespace: default}, data: {num: 5}}
 `
 
-// C-120 … C-135: contexts are those that the operator would make.
+// C-121, C-122, C-123, C-124, C-125, C-130, C-131, C-134, C-135, C-140, C-141: contexts are those that the operator would make.
 func TestContextsOfObjectsFromFiles(t *testing.T) {
 	t.Parallel()
 	root := tree(t, map[string]string{"hooks/x.sh": hookText(podsConfig, `cat "$BINDING_CONTEXT_PATH"`)})
@@ -153,7 +153,7 @@ func TestContextsOfObjectsFromFiles(t *testing.T) {
 	}
 }
 
-// C-165 … C-167: what is combined depends on the owner, on queues and on groups.
+// C-165, C-166, C-167: what is combined depends on the owner, on queues and on groups.
 func TestSynchronizationsAreCombinedAsTheOperatorDoes(t *testing.T) {
 	t.Parallel()
 	spec, err := hook.ParseConfig([]byte(`configVersion: v1
