@@ -32,9 +32,22 @@ func EditSection(text string, ops []values.Op) (string, error) {
 	return SetSection(text, want)
 }
 
+// maxSingly is up to how many operations are tried one by one: each writes and reads
+// the whole document.
+const maxSingly = 1000
+
 // Perform is values.Apply for operations whose goal may have been reached
 // already: removing what is absent is no error.
 func Perform(doc values.Map, ops []values.Op) (values.Map, error) {
+	if out, err := values.ApplyLoosely(doc, ops); err == nil || len(ops) > maxSingly {
+		return out, err
+	}
+	return singly(doc, ops)
+}
+
+// singly passes over removes that fail for other reasons too, such as of an item of
+// what is no list.
+func singly(doc values.Map, ops []values.Op) (values.Map, error) {
 	for _, op := range ops {
 		next, err := values.Apply(doc, []values.Op{op})
 		if err != nil {

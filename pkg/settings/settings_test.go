@@ -3,6 +3,7 @@ package settings
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -247,6 +248,20 @@ func TestEditSectionRefuses(t *testing.T) {
 	}
 }
 
+func TestManyOperationsArePerformedInOneGo(t *testing.T) {
+	var list []values.Op
+	for i := range 50_000 { // takes an hour one by one
+		list = append(list, values.Op{Op: "add", Path: "/a" + strconv.Itoa(i%500), Value: int64(i)}, values.Op{Op: "remove", Path: "/gone"})
+	}
+	got, err := EditSection("# kept\nx: 1\n", list)
+	if err != nil || !strings.HasPrefix(got, "# kept\nx: 1\n") || strings.Count(got, "\n") != 502 {
+		t.Errorf("got %.200s, %v", got, err)
+	}
+	if _, err := EditSection("x: 1\n", append(list, values.Op{Op: "add", Path: "/no/parent", Value: 1})); err == nil || !strings.Contains(err.Error(), "parent") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func FuzzEditSection(f *testing.F) {
 	f.Add(edited, `[{"op":"add","path":"/list/0","value":{"a":"b"}},{"op":"remove","path":"/storage"}]`)
 	f.Add("a: &x {k: 1}\nb: *x\n", `{"op":"add","path":"/b/k","value":"yes"}`)
@@ -267,6 +282,9 @@ func FuzzEditSection(f *testing.F) {
 		}
 		if !means(got, want) {
 			t.Errorf("edited %q with %s into %q", text, patch, got)
+		}
+		if one, err := singly(mustDoc(t, text), list); err != nil || !same(one, want) {
+			t.Errorf("%q with %s one by one: %v (%v), together: %v", text, patch, one, err, want)
 		}
 		if again, err := SetSection(got, want); err != nil || again != got {
 			t.Errorf("not idempotent: %q then %q (%v)", got, again, err)

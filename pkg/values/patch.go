@@ -133,6 +133,13 @@ func Apply(doc Map, ops []Op) (Map, error) {
 	return perform(doc, ops, jsonpatch.NewApplyOptions())
 }
 
+// ApplyLoosely is Apply, but that removes of what is absent are passed over.
+func ApplyLoosely(doc Map, ops []Op) (Map, error) {
+	o := jsonpatch.NewApplyOptions()
+	o.AllowMissingPathOnRemove = true
+	return perform(doc, ops, o)
+}
+
 // perform is RFC 6902 by the library, on the document's text.
 func perform(doc Map, ops []Op, options *jsonpatch.ApplyOptions) (Map, error) {
 	options.SupportNegativeIndices = false
