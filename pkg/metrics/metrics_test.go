@@ -43,7 +43,7 @@ func TestHookMetrics(t *testing.T) {
 	}{
 		"counters accumulate, fractions and all (C-228, B-12)": {[]run{{own, `{"name":"c","add":1.5}`}, {own, `{"name":"c","add":1}`}},
 			`c{hook="hooks/h",module="m"} 2.5`, ""},
-		"gauges stay (C-228)": {[]run{{own, `{"name":"g","set":1,"labels":{"a":"x"}}`}, {own, `{"name":"g","set":2,"labels":{"a":"y"}}`}},
+		"gauges stay, under their own name (C-226, C-228)": {[]run{{own, `{"name":"g","set":1,"labels":{"a":"x"}}`}, {own, `{"name":"g","set":2,"labels":{"a":"y"}}`}},
 			"g{a=\"x\",hook=\"hooks/h\",module=\"m\"} 1\ng{a=\"y\",hook=\"hooks/h\",module=\"m\"} 2", ""},
 		"label names are united (C-225)": {[]run{{own, `{"name":"g","set":1,"labels":{"a":"x"}}`}, {global, `{"name":"g","set":2,"labels":{"b":"y"}}`}},
 			"g{a=\"\",b=\"y\",hook=\"hooks/g\",module=\"\"} 2\ng{a=\"x\",b=\"\",hook=\"hooks/h\",module=\"m\"} 1", ""},
@@ -59,7 +59,7 @@ func TestHookMetrics(t *testing.T) {
 			"h_bucket{hook=\"hooks/h\",module=\"m\",le=\"1\"} 1\nh_bucket{hook=\"hooks/h\",module=\"m\",le=\"5\"} 2\nh_bucket{hook=\"hooks/h\",module=\"m\",le=\"+Inf\"} 2\nh_sum{hook=\"hooks/h\",module=\"m\"} 4\nh_count{hook=\"hooks/h\",module=\"m\"} 2", ""},
 		"a bad name spoils nothing else":                                                {[]run{{own, `{"name":"a-b","set":1} {"name":"b","set":1}`}}, `b{hook="hooks/h",module="m"} 1`, "letters"},
 		"a bad label spoils nothing else":                                               {[]run{{own, `{"name":"a","set":1,"labels":{"x-y":"1"}} {"name":"b","set":1}`}}, `b{hook="hooks/h",module="m"} 1`, `"x-y"`},
-		"a counter does not go down (B-12)":                                             {[]run{{own, `{"name":"a","add":1}`}, {own, `{"name":"a","add":-1}`}}, `a{hook="hooks/h",module="m"} 1`, `hook m/hooks/h: metric "a": adding -1: a counter never goes down`},
+		"a counter does not go down (C-229, B-12)":                                      {[]run{{own, `{"name":"a","add":1}`}, {own, `{"name":"a","add":-1}`}}, `a{hook="hooks/h",module="m"} 1`, `hook m/hooks/h: metric "a": adding -1: a counter never goes down`},
 		"a counter of a group begins anew (C-227)":                                      {[]run{{own, `{"name":"a","add":1,"group":"x"}`}, {own, `{"name":"a","add":2,"group":"x"} {"name":"a","add":3,"group":"x"}`}}, `a{hook="hooks/h",module="m"} 5`, ""},
 		"a group is emptied before the first operation, wherever expire stands (C-227)": {[]run{{own, `{"name":"a","set":1,"group":"x"}`}, {own, `{"name":"b","set":2,"group":"x"} {"group":"x","action":"expire"}`}}, `b{hook="hooks/h",module="m"} 2`, ""},
 		"a hook without modules has no module label (C-224)":                            {[]run{{alone, `{"name":"a","set":1}`}}, `a{hook="h.sh"} 1`, ""},
