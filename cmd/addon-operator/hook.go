@@ -74,12 +74,13 @@ func (o *ownerFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.standalone, "standalone", false, "they are hooks without modules (start --hooks-dir)")
 	cmd.Flags().BoolVar(&o.global, "global", false, "they are global hooks")
 	cmd.Flags().StringVar(&o.module, "module", "", "they are hooks of this module")
-	cmd.MarkFlagsMutuallyExclusive("standalone", "global", "module")
 }
 
 func (o *ownerFlags) owner() (*hook.Owner, error) {
 	text := o.module
 	switch {
+	case o.standalone && o.global, o.module != "" && (o.standalone || o.global):
+		return nil, usageError{errors.New("--standalone, --global and --module exclude each other")}
 	case o.standalone:
 		text = "standalone"
 	case o.global:
@@ -202,10 +203,6 @@ Synchronization, beforeAll or beforeHelm.`,
 	f.BoolVar(&r.apply, "apply", false, "perform the object operations in the cluster")
 	f.BoolVar(&r.noColor, "no-color", os.Getenv("NO_COLOR") != "", "no colours (NO_COLOR)")
 	f.DurationVar(&r.timeout, "timeout", 10*time.Minute, "bound of a run without settings.timeout")
-	cmd.MarkFlagsMutuallyExclusive("binding", "schedule")
-	for _, name := range []string{"cluster", "kube-config", "kube-context"} {
-		cmd.MarkFlagsMutuallyExclusive("objects", name)
-	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return r.run(cmd, args[0]) }
 	return cmd
 }
@@ -305,11 +302,17 @@ func (r *hookRun) scene(path string) (s hooktest.Scene, env []string, err error)
 	if !r.cluster && r.kubeConfig == "" && r.kubeContext == "" {
 		return s, nil, nil
 	}
+	if len(r.objects) > 0 {
+		return s, nil, errors.New("--objects and a cluster exclude each other: objects are from one of them")
+	}
 	s.Cluster, env, err = r.connect()
 	return s, env, err
 }
 
 func (r *hookRun) trigger() (hooktest.Trigger, error) {
+	if r.binding != "" && r.schedule != "" {
+		return hooktest.Trigger{}, errors.New("--binding and --schedule exclude each other")
+	}
 	t := hooktest.Trigger{Binding: r.binding + r.schedule, Event: hook.WatchEvent(r.event), From: r.from, To: r.to}
 	switch t.Event {
 	case "", hook.Added, hook.Modified, hook.Deleted:

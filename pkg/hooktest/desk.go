@@ -178,7 +178,6 @@ func (d *Desk) Run(ctx context.Context, s Scene) (Result, error) {
 		}
 	}
 	r.Loading = time.Since(start)
-	defer func() { r.Harness = time.Since(start) - r.Loading - r.Usage.Wall }()
 	err = d.play(ctx, s, set, run, &r)
 	r.Harness = time.Since(start) - r.Loading - r.Usage.Wall
 	return r, err

@@ -682,3 +682,30 @@ func FuzzParseCases(f *testing.F) {
 		}
 	})
 }
+
+// FuzzParseObjects: what is read as objects has a kind and a name, and can be selected from.
+func FuzzParseObjects(f *testing.F) {
+	for _, seed := range []string{
+		"kind: Pod\nmetadata: {name: a}\n---\nkind: List\nitems: [{kind: Node, metadata: {name: b, labels: {a: 1}}}]", "{}", "- 1", "---\n---\n", "items: [{items: []}]",
+		`{"kind":"Secret","apiVersion":"v1","metadata":{"name":"a","namespace":1},"data":{"a":5}}`,
+	} {
+		f.Add([]byte(seed), "metadata.name=a,status.phase!=x")
+	}
+	f.Fuzz(func(t *testing.T, text []byte, selector string) {
+		objects, err := ParseObjects(text)
+		if err != nil {
+			return
+		}
+		for _, o := range objects {
+			if o["kind"] == "" || describe(o) == "" {
+				t.Errorf("%v has no kind", o)
+			}
+			_, _ = matchesFields(selector, o)
+			Preview{Before: o, After: Object{"kind": "Secret", "data": Object{"a": "b"}}}.Diff()
+		}
+		items, err := files{objects}.snapshot(hook.Kubernetes{Kind: "pods", KeepFullObjects: true})
+		if err == nil && !json.Valid(hook.MarshalItems(items)) {
+			t.Error("the snapshot is not JSON")
+		}
+	})
+}

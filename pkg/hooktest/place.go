@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
@@ -106,13 +107,13 @@ func moduleName(dir string) (string, bool) {
 		name = m[1]
 	}
 	marks := []string{"module.yaml", "Chart.yaml", "templates"}
-	if name != base {
+	if name != base && !underHooks(dir) {
 		// A directory such as 010-name is a module when it has anything of one.
 		marks = append(marks, "hooks", "openapi", "enabled")
 	}
 	for _, mark := range marks {
 		if _, err := os.Stat(filepath.Join(dir, mark)); err == nil && values.CheckName(name) == nil && base != "hooks" {
-			return name, !underHooks(dir)
+			return name, true
 		}
 	}
 	return "", false
@@ -120,12 +121,7 @@ func moduleName(dir string) (string, bool) {
 
 // underHooks: a numbered directory inside a hooks directory is no module.
 func underHooks(dir string) bool {
-	for _, e := range strings.Split(filepath.ToSlash(filepath.Dir(dir)), "/") {
-		if e == "hooks" {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(strings.Split(filepath.ToSlash(filepath.Dir(dir)), "/"), "hooks")
 }
 
 // globalHooks is where the hooks of a global hooks directory lie (C-007).
