@@ -94,6 +94,8 @@ func (s *Self) HookRun(r Run) {
 		m.seconds.WithLabelValues(labels...).Observe(r.Usage.Wall.Seconds())
 		m.user.WithLabelValues(labels...).Observe(r.Usage.User.Seconds())
 		m.system.WithLabelValues(labels...).Observe(r.Usage.System.Seconds())
+	}
+	if r.Usage.MaxRSS > 0 { // of the shortest runs nobody knows
 		m.rss.WithLabelValues(labels...).Set(float64(r.Usage.MaxRSS))
 	}
 	counters := m.success
