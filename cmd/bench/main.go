@@ -6,6 +6,10 @@
 //   - objects: the same objects as plain parallel writes
 //   - hooks: the same hook commands run bare on all cores
 //
+// Watching is measured in processes of its own: a bare client-go informer, a
+// binding in this program with and without full objects, and the operator with a
+// bash hook, over the same objects and the same changes.
+//
 // The clock of a change runs from exec of the operator, or from the API server's
 // answer to the edit, until a watcher of bench's own saw the last wanted object
 // with the wanted content. Memory is VmHWM (peak) and VmRSS (idle) of the
@@ -54,6 +58,7 @@ type config struct {
 	modules  []int         // how many modules, one table each
 	distinct int           // modules of distinct weights; 0 leaves the measurement out
 	objects  int           // watched ConfigMaps; 0 leaves the measurement out
+	watching bool          // measure watchers beside each other
 	runs     int           // how often everything is repeated
 	idle     time.Duration // from converged to the reading of idle memory
 	parallel int           // actions at once of the Helm and object floors
@@ -72,6 +77,7 @@ func parse(args []string) (config, error) {
 	f.StringVar(&modules, "modules", "10,50,200", "numbers of modules, one table each; empty for none")
 	f.IntVar(&cfg.distinct, "distinct", 20, "modules with distinct weights; 0 leaves it out")
 	f.IntVar(&cfg.objects, "objects", 10_000, "ConfigMaps of 6 KB watched by one hook; 0 leaves it out")
+	f.BoolVar(&cfg.watching, "watching", true, "measure one binding over these ConfigMaps beside a bare informer")
 	f.IntVar(&cfg.runs, "runs", 3, "how often each measurement is repeated")
 	f.DurationVar(&cfg.idle, "idle", time.Minute, "how long after convergence idle memory is read")
 	f.IntVar(&cfg.parallel, "parallel", 16, "Helm actions and writes at once in the floors")
@@ -145,6 +151,9 @@ func warnOfLoad(to io.Writer) {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) > 0 && args[0] == watchCommand {
+		return contend(ctx, args[1:], out)
+	}
 	cfg, err := parse(args)
 	if err != nil {
 		return err
@@ -166,11 +175,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		tables = append(tables, t)
 	}
 	if cfg.objects > 0 {
-		t, err := measureWatched(ctx, cfg)
+		watched, err := measureWatched(ctx, cfg)
 		if err != nil {
 			return fmt.Errorf("%d watched objects: %w", cfg.objects, err)
 		}
-		tables = append(tables, t)
+		tables = append(tables, watched...)
 	}
 	if err := printAll(out, tables, cfg.markdown); err != nil {
 		return err

@@ -60,6 +60,7 @@ type row struct {
 type table struct {
 	title string
 	rows  []row
+	plain [][]string // in place of rows, its heading first
 }
 
 // Only tables of this many modules have targets: the targets were set for it.
@@ -173,6 +174,9 @@ func (r row) cells() []string {
 }
 
 func (t table) lines() [][]string {
+	if t.plain != nil {
+		return t.plain
+	}
 	out := [][]string{{"", "operator", "Helm floor", "hook floor", "plain writes", "operator / (Helm + hooks)", "target"}}
 	for _, r := range t.rows {
 		out = append(out, r.cells())

@@ -47,25 +47,46 @@ jq -r '.[-1].snapshots.many | "\(length) \(map(.filterResult) | max)"' "$BINDING
 mv "$0.txt.new" "$0.txt"
 `
 
-// measureWatched makes the table of one hook that watches many big objects.
-func measureWatched(ctx context.Context, cfg config) (table, error) {
+// measureWatched makes the tables of watchers of many big objects.
+func measureWatched(ctx context.Context, cfg config) ([]table, error) {
 	c, err := startCluster(ctx)
 	if err != nil {
-		return table{}, err
+		return nil, err
 	}
 	defer c.Stop()
 	w := &watching{cfg: cfg, cluster: c, sheet: sheet{}}
 	fmt.Fprintf(cfg.progress, "%d watched ConfigMaps: writing them\n", cfg.objects)
 	if err := w.fill(ctx); err != nil {
-		return table{}, err
+		return nil, err
+	}
+	var tables []table
+	if cfg.watching {
+		t, err := w.measureWatching(ctx)
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, t)
+		if err := w.reset(ctx); err != nil {
+			return nil, err
+		}
 	}
 	for run := range cfg.runs {
 		fmt.Fprintf(cfg.progress, "%d watched ConfigMaps: run %d of %d\n", cfg.objects, run+1, cfg.runs)
 		if err := w.run(ctx, run); err != nil {
-			return table{}, err
+			return nil, err
 		}
 	}
-	return w.sheet.watched(cfg.objects, cfg.idle), nil
+	return append(tables, w.sheet.watched(cfg.objects, cfg.idle)), nil
+}
+
+// reset gives the objects that measureWatching changed their first keys back.
+func (w *watching) reset(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(w.cfg.parallel)
+	for i := range min(burstChanges, w.cfg.objects) {
+		group.Go(func() error { return w.change(ctx, i, fmt.Sprintf("watched-%05d", i)) })
+	}
+	return group.Wait()
 }
 
 type watching struct {
