@@ -67,6 +67,7 @@ func startCommand() *cobra.Command {
 		_ = cmd.Flags().MarkHidden(unused)
 	}
 	hooks := webhookFlags(b, &cfg)
+	limits := b.limits(&cfg)
 	b.alias("listen-address", "prometheus-listen-address")
 	b.alias("listen-port", "prometheus-listen-port")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -84,6 +85,9 @@ func startCommand() *cobra.Command {
 		}
 		cfg.ListenAddress = net.JoinHostPort(host, strconv.Itoa(port))
 		hooks.fill(&cfg)
+		if err := limits.fill(&cfg); err != nil {
+			return err
+		}
 		var out io.Writer = os.Stderr
 		if term.IsTerminal(int(os.Stdout.Fd())) && logs.format == "text" {
 			table := newTable(os.Stdout)

@@ -179,7 +179,7 @@ echo '{"name":"m","set":2}' >> $METRICS_PATH
 	if len(out.Values) != 1 || out.Values[0] != (values.Op{Op: "add", Path: "/mod/a", Value: int64(1)}) || len(out.Config) != 1 || len(out.Operations) != 1 || len(out.Samples) != 1 {
 		t.Errorf("got %+v", out)
 	}
-	if out.Usage.Wall <= 0 || out.Usage.MaxRSS < 1<<18 { // C-110
+	if out.Usage.Wall <= 0 { // C-110
 		t.Errorf("got usage %+v", out.Usage)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -171,13 +172,32 @@ func TestAnotherUsersHooksDieWithAnOperatorThatIsKilled(t *testing.T) {
 func TestUsageHoldsWhatChildrenUsed(t *testing.T) {
 	r, _ := newRunner(t, nil)
 	const burn = `bash -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'`
-	out, err := bind(t, r, burn+`; x=$(head -c 30M /dev/zero | tr '\0' x | bash -c 'x=$(cat); echo ${#x}')`)(t.Context(), hook.Input{})
+	block := 2 * ownPeak() >> 20
+	out, err := bind(t, r, fmt.Sprintf(burn+`; dd if=/dev/zero of=/dev/null bs=%dM count=1 status=none`, block))(t.Context(), hook.Input{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if used := out.Usage.User + out.Usage.System; used < 20*time.Millisecond || out.Usage.MaxRSS < 30<<20 {
+	if used := out.Usage.User + out.Usage.System; used < 20*time.Millisecond || out.Usage.MaxRSS < block<<20 {
 		t.Errorf("C-110: got %+v", out.Usage)
 	}
+}
+
+// The kernel counts what the operator had when it forked as the child's: a small hook
+// must not look as large as the operator.
+func TestTheMemoryOfASmallHookIsItsOwn(t *testing.T) {
+	r, _ := newRunner(t, nil)
+	large := make([]byte, 64<<20)
+	for i := 0; i < len(large); i += 4 << 10 {
+		large[i] = 1
+	}
+	out, err := bind(t, r, `read -rt 0.2 <> <(:) || true`)(t.Context(), hook.Input{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Usage.MaxRSS < 1<<18 || out.Usage.MaxRSS > 32<<20 {
+		t.Errorf("C-110: got %d bytes", out.Usage.MaxRSS)
+	}
+	runtime.KeepAlive(large)
 }
 
 func TestUsageOfAKilledRunHoldsWhatItsChildrenUsed(t *testing.T) {

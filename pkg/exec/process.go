@@ -67,6 +67,7 @@ func (c command) run(ctx context.Context) (exit, error) {
 	defer runtime.UnlockOSThread()
 
 	began := time.Now()
+	inherited := ownPeak()
 	cmd, pipes, err := c.start(limited)
 	if err != nil {
 		return exit{}, err
@@ -74,7 +75,9 @@ func (c command) run(ctx context.Context) (exit, error) {
 	pid := cmd.Process.Pid
 	c.noteGroup(pid)
 	pumps := pipes.pump(c.stdout, c.stderr)
+	peak := samplePeak(pid)
 	signalled, sampled := c.wait(limited, pid)
+	sampled.MaxRSS = max(sampled.MaxRSS, peak())
 	wall := time.Since(began)
 	// The leader is a zombie here and so its number is not used again.
 	_ = unix.Kill(-pid, unix.SIGKILL)
@@ -83,7 +86,7 @@ func (c command) run(ctx context.Context) (exit, error) {
 	_ = cmd.Wait() // explainEnd looks at the state
 	c.drain(pipes, pumps)
 
-	out := exit{usage: usageOf(cmd.ProcessState, wall, sampled)}
+	out := exit{usage: usageOf(cmd.ProcessState, wall, inherited, sampled)}
 	var much *excess
 	switch cause := context.Cause(limited); {
 	case signalled && errors.Is(cause, errTimeout):

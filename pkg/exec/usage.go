@@ -15,12 +15,16 @@ import (
 // usageOf is what the kernel counted for a reaped process and the children that
 // it had waited for (C-110). A killed process did not wait for those killed with
 // it: what they had used was sampled before, and the larger number is nearer.
-func usageOf(s *os.ProcessState, wall time.Duration, sampled hook.Usage) hook.Usage {
+//
+// Of the largest resident set the kernel counts what the operator itself had when
+// it forked (inherited). Above that its number is the hook's; below, only samples
+// of the hook's own process tell, and a run too short for one has none.
+func usageOf(s *os.ProcessState, wall time.Duration, inherited int64, sampled hook.Usage) hook.Usage {
 	u := hook.Usage{Wall: wall}
 	if s != nil {
 		u.User, u.System = s.UserTime(), s.SystemTime()
-		if ru, ok := s.SysUsage().(*syscall.Rusage); ok {
-			u.MaxRSS = ru.Maxrss << 10 // Linux counts in KiB
+		if ru, ok := s.SysUsage().(*syscall.Rusage); ok && ru.Maxrss<<10 > inherited+inherited/8 { // Linux counts in KiB
+			u.MaxRSS = ru.Maxrss << 10
 		}
 	}
 	u.User, u.System, u.MaxRSS = max(u.User, sampled.User), max(u.System, sampled.System), max(u.MaxRSS, sampled.MaxRSS)
@@ -81,6 +85,40 @@ func parseStat(text []byte) (procStat, bool) {
 		user:   time.Duration(number(14)+number(16)) * tick,
 		system: time.Duration(number(15)+number(17)) * tick,
 	}, true
+}
+
+// ownPeak is the largest resident size of the operator so far.
+func ownPeak() int64 {
+	var ru syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &ru); err != nil {
+		return 0
+	}
+	return ru.Maxrss << 10
+}
+
+// samplePeak looks at the largest resident size of a process now and then, more
+// often in its first moments, and answers the last it saw when the process has ended.
+func samplePeak(pid int) (ended func() int64) {
+	const first, most = 2 * time.Millisecond, 250 * time.Millisecond
+	proc := "/proc/" + strconv.Itoa(pid)
+	seen := make(chan int64)
+	go func() {
+		var peak int64
+		pause := first
+		next := time.NewTimer(pause)
+		defer next.Stop()
+		for {
+			select {
+			case <-next.C:
+				peak = max(peak, peakOf(proc))
+				pause = min(2*pause, most)
+				next.Reset(pause)
+			case seen <- peak:
+				return
+			}
+		}
+	}()
+	return func() int64 { return <-seen }
 }
 
 // peakOf is the largest resident size of a process in bytes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
@@ -117,6 +118,10 @@ type Engine struct {
 	cfg   Config
 	log   *slog.Logger
 	lanes *lanes
+
+	answers sync.WaitGroup
+	mu      sync.Mutex // guards closed, and answers against a late Add
+	closed  bool
 }
 
 // New makes an Engine. Call Begin before anything else.
@@ -130,8 +135,24 @@ func New(cfg Config) *Engine {
 // Begin opens the lanes: tasks are taken while open lasts, and run under work.
 func (e *Engine) Begin(open, work context.Context) { e.lanes.begin(open, work) }
 
-// Wait returns when no run of a lane is under way any more; open must have ended.
-func (e *Engine) Wait() { e.lanes.wait() }
+// Wait returns when no run of a lane and no answer is under way any more; open must have ended.
+func (e *Engine) Wait() {
+	e.lanes.wait()
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	e.answers.Wait()
+}
+
+// answering notes that an answer begins, unless the engine has ended.
+func (e *Engine) answering() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
+		e.answers.Add(1)
+	}
+	return !e.closed
+}
 
 // Queues are the lanes with tasks, by name.
 func (e *Engine) Queues() []Queue { return e.lanes.list() }

@@ -225,6 +225,10 @@ func (e *Engine) batch(ctx context.Context, tasks []*task) error {
 // beside itself when requests come at once (C-245).
 func (e *Engine) answer(h *boundHook) func(context.Context, hook.Context) (hook.Output, error) {
 	return func(ctx context.Context, x hook.Context) (hook.Output, error) {
+		if !e.answering() {
+			return hook.Output{}, ErrShutdown
+		}
+		defer e.answers.Done()
 		out, eff, err := e.once(ctx, h, call{binding: x.Binding, activation: string(x.Type), contexts: []hook.Context{x}, urgent: true})
 		if eff != (Effect{}) {
 			e.cfg.Host.Changed(h.Owner)

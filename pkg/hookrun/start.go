@@ -101,23 +101,45 @@ func (e *Engine) serve(ctx context.Context, u *Unit, p Pass) error {
 			webhooks = append(webhooks, hook.Webhook{Hook: h.ID, Admissions: h.Spec.Admissions, Conversions: h.Spec.Conversions, Answer: e.answer(h)})
 		}
 	}
-	if len(webhooks) == 0 {
+	switch {
+	case len(webhooks) == 0 && (e.cfg.Webhooks == nil || u.Owner.IsStandalone()): // a folder is one owner of many units
 		return nil
-	}
-	if e.cfg.Webhooks == nil {
+	case len(webhooks) == 0: // an earlier version of the module may have had some
+		if err := e.cfg.Webhooks.Unregister(ctx, u.Owner); err != nil {
+			e.log.Warn("webhooks of an earlier process cannot be withdrawn", "owner", u.Owner.String(), "error", err)
+		}
+		return nil
+	case e.cfg.Webhooks == nil:
 		e.log.Warn("admission and conversion bindings are not served by this process", "owner", u.Owner.String())
 		return nil
 	}
 	p.step("registering webhooks")
+	u.mu.Lock()
+	u.served = true
+	u.mu.Unlock()
 	return e.cfg.Webhooks.Register(ctx, u.Owner, webhooks)
 }
 
-// Withdraw takes the webhooks of a unit's owner out of the cluster; the unit goes on otherwise.
+// Withdraw takes the webhooks of a unit's owner out of the cluster; the unit goes
+// on otherwise. An error is about webhooks that this process registered.
 func (e *Engine) Withdraw(ctx context.Context, u *Unit) error {
 	if e.cfg.Webhooks == nil {
 		return nil
 	}
-	return e.cfg.Webhooks.Unregister(ctx, u.Owner)
+	u.mu.Lock()
+	served := u.served
+	u.mu.Unlock()
+	err := e.cfg.Webhooks.Unregister(ctx, u.Owner)
+	if err != nil && !served {
+		e.log.Warn("webhooks of an earlier process cannot be withdrawn", "owner", u.Owner.String(), "error", err)
+		return nil
+	}
+	if err == nil {
+		u.mu.Lock()
+		u.served = false
+		u.mu.Unlock()
+	}
+	return err
 }
 
 // watch starts the monitors that do not run yet and queues their Synchronization.

@@ -28,6 +28,7 @@ type Unit struct {
 	syncErr error // of the newest failed one
 	synced  chan struct{}
 	removes []func() // of schedules
+	served  bool     // webhooks were registered
 }
 
 // NewUnit makes the unit of an owner whose hooks lie in dir, which may be "".

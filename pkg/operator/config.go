@@ -67,6 +67,11 @@ type Config struct {
 	KeepTempFiles bool
 	// ProxyJSONLogs joins JSON log lines of hooks over several writes (C-113).
 	ProxyJSONLogs bool
+	// HookLimits bound each process of hooks; default none. HookFiles is how many bytes a run
+	// may write into its files, default 256 MiB. HookUser is who hooks run as, default the operator's own user.
+	HookLimits exec.Limits
+	HookFiles  int64
+	HookUser   *exec.Credential
 	// Webhooks is what may be chosen of the answers to admission and conversion reviews:
 	// ports, Services, URL, certificates, names. Its clients, logger, namespace and
 	// instance are the operator's.

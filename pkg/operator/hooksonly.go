@@ -84,7 +84,7 @@ func (w *hooksWiring) run(ctx context.Context) error {
 	})
 	group.Go(func() error { return web.Serve(edges, socket, web.DebugHooks(w)) })
 	group.Go(func() error { return ended(ctx, w.cron.Run(ctx)) })
-	group.Go(func() error { return ended(ctx, w.webhooks.Run(edges)) })
+	group.Go(func() error { return ended(ctx, w.webhooks.Run(ctx)) })
 	group.Go(func() error { return ended(ctx, w.clients.WatchDiscovery(ctx, func() {}, func(string) {})) })
 	err = group.Wait()
 	return errors.Join(err, w.exec.Close())

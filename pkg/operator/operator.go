@@ -164,7 +164,7 @@ func newRunner(cfg Config, kubeconfig string) (*exec.Runner, error) {
 		env = append(env, "KUBECONFIG="+kubeconfig)
 	}
 	return exec.New(exec.Config{TempDir: cfg.TempDir, Timeout: cfg.HookTimeout, KeepTempFiles: cfg.KeepTempFiles,
-		Env: env, ProxyJSONLogs: cfg.ProxyJSONLogs, Logger: cfg.Logger})
+		Env: env, ProxyJSONLogs: cfg.ProxyJSONLogs, Limits: cfg.HookLimits, FilesLimit: cfg.HookFiles, Credential: cfg.HookUser, Logger: cfg.Logger})
 }
 
 // run starts every part and returns when all have ended.
@@ -197,7 +197,7 @@ func (w *wiring) run(ctx context.Context) error {
 	group.Go(func() error { return web.Serve(edges, socket, web.Debug(w.inspect)) })
 	group.Go(func() error { return ended(ctx, w.store.Run(ctx, w.loop.ApplySettings)) })
 	group.Go(func() error { return ended(ctx, w.cron.Run(ctx)) })
-	group.Go(func() error { return ended(ctx, w.webhooks.Run(edges)) })
+	group.Go(func() error { return ended(ctx, w.webhooks.Run(ctx)) })
 	group.Go(func() error { return ended(ctx, w.tracker.Run(edges)) })
 	group.Go(func() error {
 		return ended(ctx, w.clients.WatchDiscovery(ctx, func() {
