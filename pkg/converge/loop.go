@@ -140,7 +140,7 @@ func New(cfg Config) *Loop {
 	}
 	engine := hookrun.Config{
 		Executables: cfg.Ports.Executables, Watcher: cfg.Ports.Watcher, Scheduler: cfg.Ports.Scheduler,
-		Host: host{l}, Compacted: l.meter.Compacted, Ticks: l.converged.Load, Logger: l.log,
+		Host: host{l}, Compacted: l.meter.Compacted, Acted: l.meter.QueueAction, Ticks: l.converged.Load, Logger: l.log,
 	}
 	if cfg.Ports.Webhooks != nil {
 		engine.Webhooks = cfg.Ports.Webhooks

@@ -96,6 +96,8 @@ type Meter interface {
 	Bindings(id hook.ID, n int)
 	// Compacted is told when tasks of a hook were brought together in a long lane (C-169).
 	Compacted(lane string, id hook.ID)
+	// QueueAction is told how long an action on a lane took (C-501).
+	QueueAction(lane, action string, took time.Duration)
 	ModuleRun(r ModuleRun)
 }
 

@@ -108,6 +108,8 @@ type Config struct {
 	Host        Host
 	// Compacted, if set, is told when tasks of a hook were brought together in a long lane (C-169).
 	Compacted func(lane string, id hook.ID)
+	// Acted, if set, is told how long an action on a lane took: add or remove (C-501).
+	Acted func(lane, action string, took time.Duration)
 	// Ticks says whether schedules run yet (C-190).
 	Ticks  func() bool
 	Logger *slog.Logger
@@ -128,7 +130,7 @@ type Engine struct {
 func New(cfg Config) *Engine {
 	e := &Engine{cfg: cfg, log: cfg.Logger}
 	e.lanes = newLanes(e.batch)
-	e.lanes.compacted = cfg.Compacted
+	e.lanes.compacted, e.lanes.acted = cfg.Compacted, cfg.Acted
 	return e
 }
 

@@ -40,7 +40,8 @@ type lanes struct {
 	byName     map[string]*lane
 	wg         sync.WaitGroup
 	closed     bool
-	compacted  func(lane string, id hook.ID) // may be nil
+	compacted  func(lane string, id hook.ID)                 // may be nil
+	acted      func(lane, action string, took time.Duration) // may be nil
 }
 
 type lane struct {
@@ -70,8 +71,12 @@ func (l *lanes) begin(open, work context.Context) {
 	l.open, l.work = open, work
 }
 
-// laneName: main is one lane per owner, any other queue one for the process (C-184).
+// laneName: main is one lane per owner, any other queue one for the process; without
+// modules there is one main (C-184).
 func laneName(o hook.Owner, queue string) string {
+	if o.IsStandalone() {
+		return cmp.Or(queue, mainQueue)
+	}
 	if queue == "" || queue == mainQueue {
 		return mainQueue + "/" + o.String()
 	}
@@ -83,6 +88,11 @@ const mainQueue = "main"
 // push appends tasks to the lanes of their queues. Those pushed together are there
 // before any of them runs, so that they combine.
 func (l *lanes) push(tasks ...*task) {
+	if l.acted != nil && len(tasks) > 0 {
+		defer func(began time.Time) {
+			l.acted(laneName(tasks[0].unit.Owner, tasks[0].queue), "add", time.Since(began))
+		}(time.Now())
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -343,6 +353,9 @@ func combines(a, b *task) bool {
 }
 
 func (l *lanes) drop(ln *lane, batch []*task) {
+	if l.acted != nil {
+		defer func(began time.Time) { l.acted(ln.name, "remove", time.Since(began)) }(time.Now())
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ln.busy == len(batch) { // nothing was removed meanwhile

@@ -46,6 +46,8 @@ type Meter interface {
 	HookRun(r hookrun.Run)
 	// Compacted is told when tasks of a hook were brought together in a long lane (C-169).
 	Compacted(lane string, id hook.ID)
+	// QueueAction is told how long an action on a lane took (C-501).
+	QueueAction(lane, action string, took time.Duration)
 	// BindingsStarted is told of each attempt to start a hook's monitors (C-506).
 	BindingsStarted(id hook.ID, took time.Duration, err error)
 }
@@ -75,7 +77,7 @@ func New(cfg Config) *Loop {
 	l := &Loop{cfg: cfg, log: cfg.Logger, state: map[string]*Status{}}
 	engine := hookrun.Config{
 		Executables: cfg.Ports.Executables, Watcher: cfg.Ports.Watcher, Scheduler: cfg.Ports.Scheduler,
-		Host: host{l}, Ticks: func() bool { return true }, Compacted: cfg.Ports.Meter.Compacted, Logger: cfg.Logger,
+		Host: host{l}, Ticks: func() bool { return true }, Compacted: cfg.Ports.Meter.Compacted, Acted: cfg.Ports.Meter.QueueAction, Logger: cfg.Logger,
 	}
 	if cfg.Ports.Webhooks != nil {
 		l.webhooks = &gathering{to: cfg.Ports.Webhooks}

@@ -16,6 +16,7 @@ type reporter struct {
 func (r reporter) Report(m status.Module) {
 	r.cluster.Report(m)
 	if m.Gone {
+		r.self.ForgetModule(m.Name)
 		return
 	}
 	r.self.Enabled(m.Name, m.Version, m.Enabled)

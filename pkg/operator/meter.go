@@ -113,6 +113,10 @@ func (m meter) Bindings(id hook.ID, n int) { m.self.Bindings(id, n) }
 
 func (m meter) Compacted(lane string, id hook.ID) { m.self.Compacted(lane, id) }
 
+func (m meter) QueueAction(lane, action string, took time.Duration) {
+	m.self.QueueAction(lane, action, took)
+}
+
 func (m meter) BindingsStarted(id hook.ID, took time.Duration, err error) {
 	m.self.BindingsStarted(id, took, err)
 }

@@ -477,8 +477,9 @@ func (w meter) Samples(id hook.ID, samples []hook.Sample) error {
 
 func (w meter) Forget(hook.Owner) {}
 
-func (w meter) HookRun(hookrun.Run)       {}
-func (w meter) Bindings(hook.ID, int)     {}
-func (w meter) Compacted(string, hook.ID) {}
+func (w meter) HookRun(hookrun.Run)                       {}
+func (w meter) Bindings(hook.ID, int)                     {}
+func (w meter) Compacted(string, hook.ID)                 {}
+func (w meter) QueueAction(string, string, time.Duration) {}
 
 func (w meter) ModuleRun(converge.ModuleRun) {}
