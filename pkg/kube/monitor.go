@@ -532,7 +532,7 @@ func (p *part) fault(err error) {
 	defer p.m.mu.Unlock()
 	if err != nil {
 		err = fmt.Errorf("list and watch %s%s: %w", p.m.kind, where(p.key), err)
-		if definitive(err) {
+		if definitive(err) && !p.announce { // nobody waits for one that is announced
 			p.finish(err)
 		}
 	}

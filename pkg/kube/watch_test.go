@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
@@ -174,6 +176,52 @@ func TestNamespacesByLabel(t *testing.T) {
 	r.expect(t, `Added "a=`+late+`"`, `Modified "a=moved"`, `Deleted "a=moved"`)
 	do(t, c, deletion("Namespace", "", in))
 	r.expect(t, `Added "a=`+late+`"`, `Modified "a=moved"`, `Deleted "a=moved"`, `Deleted "a=`+in+`"`)
+}
+
+// C-143: a filter sees the whole object, also what the API server keeps of its writers.
+func TestFilterSeesTheWholeObject(t *testing.T) {
+	c := clients(t)
+	ns := namespace(t, c, nil)
+	mustCreate(t, c, configMap(ns, "a", yes, nil))
+	b := configMaps(t, ns)
+	b.Filter = filter(t, `[.kind, .apiVersion, (.metadata.managedFields | length > 0), (.metadata.uid | length > 0)]`)
+	m := start(t, NewWatcher(c, quiet), b, &recorder{})
+	if got := results(m.Snapshot()); got != `["ConfigMap","v1",true,true]` {
+		t.Error(got)
+	}
+}
+
+// C-151: trouble with a namespace that enters is told, and over when the API server answers.
+func TestNamespaceThatCannotBeListedAtFirst(t *testing.T) {
+	leaks(t)
+	direct := clients(t)
+	label := "late-namespace"
+	ns := namespace(t, direct, nil)
+	mustCreate(t, direct, configMap(ns, "a", yes, map[string]any{"a": "1"}))
+	var mu sync.Mutex
+	refuse := true
+	c := between(t, func(w http.ResponseWriter, r *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return refuse && isList(r) && write(w, http.StatusForbidden, `{"kind":"Status","status":"Failure","reason":"Forbidden","code":403,"message":"not yet"}`)
+	})
+	b := configMaps(t, "")
+	b.Namespaces, b.NamespaceLabels = nil, &metav1.LabelSelector{MatchLabels: map[string]string{label: "x"}}
+	var r recorder
+	m := start(t, NewWatcher(c, quiet), b, &r)
+	m.Unlock()
+	do(t, direct, mergePatch("Namespace", "", ns, `{"metadata":{"labels":{"`+label+`":"x"}}}`))
+	r.expect(t, "failed true")
+	mu.Lock()
+	refuse = false
+	mu.Unlock()
+	eventually(t, "the objects are Added and the trouble is over", func() bool {
+		s := r.String()
+		return strings.Contains(s, `Added "a=1"`) && strings.Contains(s, "failed false")
+	})
+	if got := results(m.Snapshot()); got != `"a=1"` {
+		t.Errorf("the snapshot is %s", got)
+	}
 }
 
 // C-144: at the initial list the error is Watch's, at an event the entry stays.
