@@ -11,7 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/addon-operator/addon-operator/pkg/operator"
 )
@@ -131,21 +130,14 @@ func (b *bed) hooksOnly() {
 	b.t.Helper()
 	c := operator.HooksOnly(filepath.Join(b.Dir, "folder/hooks"))
 	b.Config.HooksDir, b.Config.MetricsPrefix = c.HooksDir, c.MetricsPrefix
-	b.Config.Webhooks.Admission.ListenAddress = freePort(b.t)
-	b.Config.Webhooks.Conversion.ListenAddress = freePort(b.t)
-	b.Config.Webhooks.URL = "https://" + b.Config.Webhooks.Admission.ListenAddress
-	b.Config.Webhooks.ConfigurationName = b.Namespace
-	label := []byte(`{"metadata":{"labels":{"reviewed-by":"` + b.Namespace + `"}}}`)
-	if _, err := b.Client.CoreV1().Namespaces().Patch(b.ctx, b.Namespace, types.MergePatchType, label, metav1.PatchOptions{}); err != nil {
-		b.t.Fatal(err)
-	}
-	b.t.Cleanup(b.withdraw)
+	b.webhooks()
 }
 
 // withdraw deletes the webhook configurations of the bed, which outlive its operator.
 func (b *bed) withdraw() {
 	ctx := context.Background() // that of the test has ended
-	for _, name := range []string{b.Namespace + "-hooks"} {
+	for _, owner := range append(b.modules(), "hooks", "global") {
+		name := b.Namespace + "-" + owner
 		_ = b.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(ctx, name, metav1.DeleteOptions{})
 		_ = b.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(ctx, name, metav1.DeleteOptions{})
 	}
