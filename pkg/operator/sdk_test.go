@@ -1,6 +1,7 @@
 package operator_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/addon-operator/addon-operator/pkg/exec"
 	"github.com/addon-operator/addon-operator/pkg/hook"
@@ -122,4 +125,36 @@ func TestAGoHookFailsAlikeAsAnExecutableAndInProcess(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Hooks inside the process run beside those that are files, for every owner.
+func TestHooksInsideTheProcess(t *testing.T) {
+	b := newBed(t)
+	maps := sdk.Kubernetes[string]{Name: "maps", Group: "g", APIVersion: "v1", Kind: "ConfigMap", JQFilter: ".metadata.name",
+		Namespaces: []string{b.Namespace}, Labels: &metav1.LabelSelector{MatchLabels: map[string]string{"counted": "yes"}}}
+	b.Config.Hooks = sdk.NewRegistry(sdk.Options{Version: "1", Logger: b.Config.Logger})
+	for owner, path := range map[hook.Owner]string{hook.Global: "global.maps", {Module: "inner"}: "inner.maps"} {
+		err := b.Config.Hooks.Add(owner, sdk.Hook{Name: "count", On: []sdk.Binding{maps}, Run: func(_ context.Context, in *sdk.Input) error {
+			names, err := maps.Snapshot(in)
+			if err != nil {
+				return err
+			}
+			in.Values.Set(path, strings.Join(names, " "))
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.chart("100-inner", shown("inner-shows", "global", `{{ .Values.global.maps | quote }}`, "own", `{{ .Values.inner.maps | quote }}`))
+	b.settings(map[string]string{"innerEnabled": "true"})
+	b.start()
+	b.ready("inner")
+	for _, name := range []string{"a", "b"} {
+		cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"counted": "yes"}}}
+		if _, err := b.Client.CoreV1().ConfigMaps(b.Namespace).Create(b.ctx, cm, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.eventually(func() bool { return b.shows("inner-shows", "global", "a b") && b.shows("inner-shows", "own", "a b") }, "the release shows what both hooks found")
 }
