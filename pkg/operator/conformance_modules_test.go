@@ -3,12 +3,15 @@ package operator_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -17,6 +20,7 @@ func TestConformanceOfModules(t *testing.T) {
 	t.Parallel()
 	c := newConformance(t, "operator")
 	c.Config.ProxyJSONLogs = true // C-113
+	c.webhooks("conf-modules")
 	c.prepareModules()
 	c.start()
 	for _, m := range c.modules() {
@@ -28,7 +32,7 @@ func TestConformanceOfModules(t *testing.T) {
 		for name, area := range map[string]func(*testing.T, *conformance){
 			"discovery": conformDiscovery, "configuration": conformConfiguration, "environment": conformEnvironment,
 			"contexts": conformContexts, "monitors": conformMonitors, "queues": conformQueues,
-			"objects": conformObjects, "metrics": conformMetrics, "first generation": conformV0,
+			"objects": conformObjects, "metrics": conformMetrics, "first generation": conformV0, "webhooks": conformModuleWebhooks,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -49,6 +53,7 @@ func (c *conformance) prepareModules() {
 	c.namespace("conf-selectors", yes)
 	c.namespace("conf-selectors-2", nil)
 	c.namespace("conf-selectors-3", yes)
+	c.namespace("conf-module-webhooks", map[string]string{"conf-module-webhooks": "yes"})
 	c.namespace("conf-monitors-1", map[string]string{"conf-monitors": "yes"})
 	c.namespace("conf-monitors-2", nil)
 	c.crd("confthings", "ConfThing")
@@ -386,4 +391,44 @@ func conformLog(c *conformance) {
 		{"level": "INFO", "output": "stdout", "msg": "{not JSON at all"},
 		{"level": "INFO", "output": "stdout", "msg": "long value", "proxyJsonLog": true, "hook_text": "10010 and :truncated"},
 		{"level": "INFO", "output": "stdout", "msg": "in two parts", "proxyJsonLog": true, "hook_end": true, "hook_part": "10010 and :truncated"}]`)
+}
+
+// C-034, C-126, C-246: webhooks of a module and of a global hook, beside each other.
+func conformModuleWebhooks(t *testing.T, c *conformance) {
+	const ns = "conf-module-webhooks"
+	ask := func(c *conformance, name, label string) error {
+		cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, Labels: map[string]string{"conf": label}}, Data: map[string]string{"a": "b"}}
+		_, err := c.Client.CoreV1().ConfigMaps(ns).Create(c.ctx, cm, metav1.CreateOptions{})
+		return err
+	}
+	t.Run("C-034, C-126, C-246: a global hook", func(t *testing.T) {
+		c := c.on(t)
+		n := 0
+		c.eventually(func() bool { // the API server asks from the moment it has seen the configuration
+			n++
+			name := fmt.Sprint("mutated-", n)
+			return ask(c, name, "globally-mutated") == nil && c.data(ns, name)["by"] == "global hook"
+		}, "the object is changed")
+	})
+	t.Run("C-034, C-245, C-246: a module, which takes it along", func(t *testing.T) {
+		c := c.on(t)
+		n := 0
+		try := func() error {
+			n++
+			return ask(c, fmt.Sprint("reviewed-", n), "module-reviewed")
+		}
+		var err error
+		c.eventually(func() bool { err = try(); return err != nil }, "the object is refused")
+		c.denied(err, http.StatusForbidden, `admission webhook "module.conf.example.com" denied the request: not here`)
+		if got := c.contexts("module-validating")[0]; got["type"] != "Validating" || got["binding"] != "module.conf.example.com" {
+			t.Errorf("got %v", got)
+		}
+		c.edit("confWebhooksEnabled", "false")
+		c.eventually(func() bool { return try() == nil }, "nobody refuses it any more")
+		c.wants("conf-webhooks", "Enabled", "False")
+		c.eventually(func() bool {
+			_, err := c.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(c.ctx, "conf-modules-conf-webhooks", metav1.GetOptions{})
+			return apierrors.IsNotFound(err)
+		}, "the configuration is gone")
+	})
 }

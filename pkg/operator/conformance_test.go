@@ -33,36 +33,51 @@ import (
 // what they see below the directory that CONFORMANCE_RECORD names.
 type conformance struct {
 	*bed
-	record string
-	port   string
+	cluster *testkit.LocalCluster
+	record  string
 }
 
-// records makes one directory for all conformance tests of the process: hooks
-// inherit the operator's environment, and a process has one. Each file of it is
-// written by one hook.
-var records = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "conformance-")
-	if err == nil {
-		err = os.Setenv("CONFORMANCE_RECORD", dir)
+// records is the directory of all conformance tests of the process that run now:
+// hooks inherit the operator's environment, and a process has one. Each file in it
+// is written by one hook.
+var records struct {
+	mu    sync.Mutex
+	dir   string
+	users int
+}
+
+// recordDir is there until the last test that asked for it has ended.
+func recordDir(t *testing.T) string {
+	t.Helper()
+	records.mu.Lock()
+	defer records.mu.Unlock()
+	if records.users == 0 {
+		dir, err := os.MkdirTemp("", "conformance-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Setenv("CONFORMANCE_RECORD", dir); err != nil { //nolint:usetesting // t.Setenv is not for parallel tests
+			t.Fatal(err)
+		}
+		records.dir = dir
 	}
-	return dir, err
-})
+	records.users++
+	t.Cleanup(func() {
+		records.mu.Lock()
+		defer records.mu.Unlock()
+		if records.users--; records.users == 0 {
+			_ = os.RemoveAll(records.dir)
+		}
+	})
+	return records.dir
+}
 
 // newConformance copies one set of testdata/conformance, whose files a test may then edit.
 func newConformance(t *testing.T, set string) *conformance {
 	t.Helper()
-	dir, err := records()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &conformance{bed: newBed(t), record: dir}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	c := &conformance{record: recordDir(t), bed: newBed(t), cluster: testkit.Shared(t)}
 	copyTree(t, filepath.Join(testkit.Root(), "testdata", "conformance", set), c.Dir)
 	c.Config.Logger = slog.New(slog.NewJSONHandler(c.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	c.port = c.Config.ListenAddress
 	return c
 }
 
@@ -107,7 +122,7 @@ func copyTree(t *testing.T, from, to string) {
 func (c *conformance) on(t *testing.T) *conformance {
 	b := *c.bed
 	b.t, b.ctx = t, t.Context()
-	return &conformance{bed: &b, record: c.record, port: c.port}
+	return &conformance{bed: &b, cluster: c.cluster, record: c.record}
 }
 
 // lines are what a hook wrote to a file so far, whole lines only.
@@ -200,7 +215,7 @@ func plain(v any) any {
 	return v
 }
 
-// records are the log records that fit.
+// logged are the log records that fit.
 func (c *conformance) logged(fits func(r map[string]any) bool) (found []map[string]any) {
 	for line := range strings.Lines(c.log.String()) {
 		var r map[string]any
@@ -259,11 +274,21 @@ func (c *conformance) queued(queue string) int {
 	if err != nil {
 		return 0
 	}
-	var queues struct{ Active map[string]int }
+	var queues struct {
+		Active []struct {
+			Name       string
+			TasksCount int
+		}
+	}
 	if err := json.Unmarshal(text, &queues); err != nil {
 		c.t.Fatalf("queue list: %v: %s", err, text)
 	}
-	return queues.Active[queue]
+	for _, q := range queues.Active {
+		if q.Name == queue {
+			return q.TasksCount
+		}
+	}
+	return 0
 }
 
 // hasQueued waits for a queue to hold n tasks, the running one included.
@@ -379,7 +404,7 @@ func (c *conformance) thing(plural, kind, namespace, name string, n int64) {
 	}, "%s %s is created", kind, name)
 }
 
-// subtests runs the parts of an area at the same time.
+// parallel runs the parts of an area at the same time.
 func (c *conformance) parallel(t *testing.T, parts map[string]func(*conformance)) {
 	for name, part := range parts {
 		t.Run(name, func(t *testing.T) {
