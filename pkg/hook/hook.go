@@ -203,8 +203,6 @@ type ConversionRule struct{ From, To string }
 type Item struct {
 	Object       []byte // compact JSON of the object; nil unless the binding keeps full objects
 	FilterResult []byte // JSON of the jqFilter's result; nil without a jqFilter
-	// Key tells the objects of a binding apart, in events; it is not shown.
-	Key string
 }
 
 // Type is the "type" of a binding context; empty where the contract has none.

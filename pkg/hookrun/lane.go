@@ -54,9 +54,8 @@ type lane struct {
 	// failures and err are of the attempts at the head.
 	failures int
 	err      string
-	// newest are the waiting events that a later one of their object may be merged into;
-	// nil while the lane is short, or when tasks left it.
-	newest  map[eventKey]*task
+	// full is closed when there is room again; nil while nobody waits for that.
+	full    chan struct{}
 	changed chan struct{} // closed and renewed when tasks are removed
 }
 
@@ -130,54 +129,40 @@ const (
 	longOfOne = 100
 )
 
-// What bounds memory in a burst: from manyTasks waiting tasks on, events of one object
-// become one; and longBatch is how many contexts a run gets at most.
+// What bounds memory in a burst: a lane takes no more events than fullLane; those that
+// wait in the monitors meanwhile are merged by object. longBatch is how many contexts a
+// run gets at most.
 const (
-	manyTasks = 1000
+	fullLane  = 1000
 	longBatch = 1000
 )
 
-// eventKey names an object as one binding of a hook sees it.
-type eventKey struct {
-	hook            *boundHook
-	binding, object string
+// room is nil while the lane takes more events; otherwise it is closed when it does again.
+func (l *lanes) room(name string) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ln := l.byName[name]
+	if ln == nil || len(ln.tasks) < fullLane {
+		return nil
+	}
+	if ln.full == nil {
+		ln.full = make(chan struct{})
+	}
+	return ln.full
 }
 
-// keyOf is empty for what is not the event of an object that can be merged.
-func keyOf(t *task) (eventKey, bool) {
-	c := t.context
-	return eventKey{t.hook, c.Binding, c.Item.Key}, c.Type == hook.TypeEvent && c.Item.Key != "" && t.hook.Spec.Version != "v0"
+// shrunk tells those who wait for room, if there is some.
+func (ln *lane) shrunk() {
+	if ln.full != nil && len(ln.tasks) < fullLane {
+		close(ln.full)
+		ln.full = nil
+	}
 }
 
-// merge takes a task into one that waits, where that loses nothing: a Group right
-// behind the same Group (C-166), and in a very long lane an event of an object whose
-// last event waits. A deletion is never swallowed.
+// merge leaves a Group out that is right behind the same Group (C-166).
 func (ln *lane) merge(t *task) bool {
-	if n := len(ln.tasks); n > ln.busy && sameGroup(ln.tasks[n-1], t) {
-		return true
-	}
-	key, ok := keyOf(t)
-	if !ok || len(ln.tasks) < manyTasks {
-		return false
-	}
-	if ln.newest == nil {
-		ln.newest = map[eventKey]*task{}
-		for _, w := range ln.tasks[ln.busy:] {
-			if k, ok := keyOf(w); ok {
-				ln.newest[k] = w
-			}
-		}
-	}
-	w := ln.newest[key]
-	if w == nil || w.context.WatchEvent == hook.Deleted {
-		ln.newest[key] = t
-		return false
-	}
-	if t.context.WatchEvent == hook.Deleted {
-		w.context.WatchEvent = hook.Deleted
-	}
-	w.context.Item = t.context.Item
-	return true
+	n := len(ln.tasks)
+	return n > ln.busy && sameGroup(ln.tasks[n-1], t)
 }
 
 // sameGroup says that b, pushed behind a, would be all that is left of both.
@@ -193,7 +178,7 @@ func (ln *lane) compact(h *boundHook) bool {
 	if len(ln.tasks) <= max(longLane, 2*ln.compacted) || h.Spec.Version == "v0" {
 		return false
 	}
-	defer func() { ln.compacted, ln.newest = len(ln.tasks), nil }()
+	defer func() { ln.compacted = len(ln.tasks) }()
 	movable := func(t *task) bool { return t.hook == h && t.sync == nil }
 	waiting := ln.tasks[ln.busy:]
 	first, count := -1, 0
@@ -244,7 +229,7 @@ func (l *lanes) remove(o hook.Owner) {
 		if len(ln.tasks) == before {
 			continue
 		}
-		ln.newest = nil
+		ln.shrunk()
 		close(ln.changed)
 		ln.changed = make(chan struct{})
 	}
@@ -339,7 +324,7 @@ func (l *lanes) batch(ln *lane, head *task) []*task {
 	for n < len(ln.tasks) && n < longBatch && combines(head, ln.tasks[n]) {
 		n++
 	}
-	ln.busy, ln.newest = n, nil
+	ln.busy = n
 	return slices.Clone(ln.tasks[:n])
 }
 
@@ -361,7 +346,8 @@ func (l *lanes) drop(ln *lane, batch []*task) {
 	if ln.busy == len(batch) { // nothing was removed meanwhile
 		ln.tasks = slices.Delete(ln.tasks, 0, len(batch))
 	}
-	ln.busy, ln.newest = 0, nil
+	ln.busy = 0
+	ln.shrunk()
 	ln.compacted = min(ln.compacted, len(ln.tasks))
 	ln.failures, ln.err = 0, ""
 }

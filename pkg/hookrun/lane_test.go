@@ -114,41 +114,36 @@ func advance(d time.Duration) {
 	time.Sleep(d) //nolint:forbidigo // virtual time
 }
 
-// A burst is bounded by the objects it is about, not by its events, and no deletion is swallowed.
-func TestAVeryLongLaneKeepsTheNewestEventOfAnObject(t *testing.T) {
-	h := hookOf("a", "h")
-	push := func(ln *lane, e hook.WatchEvent, object, filter string) {
-		x := &task{unit: NewUnit(h.Owner, ""), hook: h, context: hook.Context{Binding: "b", Type: hook.TypeEvent, WatchEvent: e,
-			Item: hook.Item{Key: object, FilterResult: []byte(filter)}}}
-		if !ln.merge(x) {
-			ln.tasks = append(ln.tasks, x)
+// A lane that is full says so, and when it has room again: memory in a burst is bounded.
+func TestAFullLaneHasNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		release := make(chan struct{})
+		runs := 0
+		l := newLanes(func(context.Context, []*task) error { runs++; <-release; return nil })
+		l.begin(ctx, ctx)
+		h := hookOf("a", "h")
+		for i := range fullLane {
+			if l.room("q") != nil {
+				t.Fatalf("no room for event %d", i)
+			}
+			l.push(taskOf(h, "b", ""))
 		}
-	}
-	ln := &lane{busy: 1}
-	for i := range 10 * manyTasks {
-		push(ln, hook.Modified, fmt.Sprint(i%manyTasks), fmt.Sprint(i))
-	}
-	if len(ln.tasks) != manyTasks+1 { // the first runs, so that its object waits once more
-		t.Fatal(len(ln.tasks))
-	}
-	if c := ln.tasks[manyTasks].context; c.Item.Key != "0" || string(c.Item.FilterResult) != fmt.Sprint(9*manyTasks) {
-		t.Errorf("got %s %s", c.Item.Key, c.Item.FilterResult)
-	}
-	if c := ln.tasks[0].context; string(c.Item.FilterResult) != "0" {
-		t.Errorf("the running event became %s", c.Item.FilterResult)
-	}
-	for _, e := range []hook.WatchEvent{hook.Deleted, hook.Added, hook.Modified} {
-		push(ln, e, "7", string(e))
-	}
-	var seen []string
-	for _, x := range ln.tasks {
-		if x.context.Item.Key == "7" {
-			seen = append(seen, string(x.context.WatchEvent)+" "+string(x.context.Item.FilterResult))
+		full := l.room("q")
+		if full == nil {
+			t.Fatal("the lane is full and says that it has room")
 		}
-	}
-	if want := []string{"Deleted Deleted", "Added Modified"}; !slices.Equal(seen, want) {
-		t.Errorf("got %q, want %q", seen, want)
-	}
+		close(release)
+		<-full
+		synctest.Wait()
+		if l.room("q") != nil || runs > 2 {
+			t.Errorf("%d runs, and the lane says that it is full", runs)
+		}
+		l.push(taskOf(h, "b", ""))
+		l.remove(h.Owner)
+		stop()
+		l.wait()
+	})
 }
 
 func TestAGroupWaitsOnce(t *testing.T) { // C-166

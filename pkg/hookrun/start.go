@@ -176,6 +176,7 @@ func (e *Engine) watchOne(ctx context.Context, u *Unit, h *boundHook, index int)
 	m := &monitor{index: index, binding: b}
 	handler := hook.WatchHandler{
 		Event: func(ev hook.WatchEvent, item hook.Item) { e.event(u, h, b, ev, item) },
+		Room:  func() <-chan struct{} { return e.lanes.room(laneName(u.Owner, b.Queue)) },
 		Appeared: func() {
 			// Before the monitor is known, the start's own Synchronization is still to come.
 			if known := h.monitorAt(index); known != nil {
