@@ -32,6 +32,9 @@ func conformContexts(t *testing.T, c *conformance) {
 			c.same("contexts", c.runs("lifecycle")[:2], `[[{"binding": "beforeHelm", "snapshots": `+snapshots+`}], [{"binding": "afterHelm", "snapshots": `+snapshots+`}]]`)
 			c.same("contexts", c.runs("lifecycle-plain")[:1], `[[{"binding": "beforeHelm", "snapshots": {}}]]`)
 		},
+		"C-133: of bindings of one name the first has the snapshot": func(c *conformance) {
+			c.same("contexts", c.runs("twins")[0], `[{"binding": "beforeHelm", "snapshots": {"twin": [{"filterResult": "results-1"}]}}]`)
+		},
 		"C-120, C-123, C-124, C-140, C-141, C-145: whole objects": func(c *conformance) {
 			object := func(colour string) string {
 				return `{"object": ` + configMapJSON("full", `{"colour": "`+colour+`"}`) + `}`

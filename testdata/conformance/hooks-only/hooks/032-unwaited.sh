@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# C-187: without modules nobody waits, and waitForSynchronization is of no account.
+# C-185, C-187: without modules its Synchronization runs in main, whatever its queue and waitForSynchronization say.
 if [[ $1 == "--config" ]]; then
   cat <<EOF
 configVersion: v1

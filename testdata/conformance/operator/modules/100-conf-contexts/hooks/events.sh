@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# C-050, C-133, C-146: run for some events, snapshots follow all; of equal names the first has the snapshot.
+# C-050, C-146: run for some events, snapshots follow all.
 if [[ $1 == "--config" ]]; then
   cat <<EOF
 configVersion: v1
