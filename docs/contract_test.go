@@ -123,10 +123,12 @@ type covered struct {
 	all []string
 }
 
-// coveringTests finds the tests of the tree and the numbers that their name, comment or body mentions.
+// coveringTests finds the tests of the tree and the numbers that their name, comment or body mentions. Parts of
+// the conformance suite, which are functions called conform…, count for the tests that use them.
 func coveringTests(t *testing.T) covered {
 	t.Helper()
 	c := covered{of: map[string][]string{}}
+	parts := conformanceParts(t)
 	for file, text := range sources(t) {
 		if !strings.HasSuffix(file, "_test.go") {
 			continue
@@ -147,7 +149,8 @@ func coveringTests(t *testing.T) covered {
 			}
 			name := filepath.Base(filepath.Dir(file)) + "." + fn.Name.Name
 			c.all = append(c.all, name)
-			for number := range numbersIn(text[files.Position(begin).Offset:files.Position(fn.End()).Offset]) {
+			whole := withParts(text[files.Position(begin).Offset:files.Position(fn.End()).Offset], maps.Clone(parts))
+			for number := range numbersIn(whole) {
 				c.of[number] = append(c.of[number], name)
 			}
 		}
@@ -156,6 +159,119 @@ func coveringTests(t *testing.T) covered {
 		slices.Sort(tests)
 	}
 	return c
+}
+
+var partPattern = regexp.MustCompile(`\bconform[A-Z]\w*`)
+
+// conformanceParts are the texts of the functions called conform… of the conformance suite.
+func conformanceParts(t *testing.T) map[string]string {
+	t.Helper()
+	parts := map[string]string{}
+	for file, text := range conformanceTests(t) {
+		files := token.NewFileSet()
+		parsed, err := parser.ParseFile(files, file, text, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range parsed.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && partPattern.MatchString(fn.Name.Name) {
+				parts[fn.Name.Name] = text[files.Position(fn.Pos()).Offset:files.Position(fn.End()).Offset]
+			}
+		}
+	}
+	return parts
+}
+
+// withParts is a text and those of the parts that it names, and so on. parts is used up.
+func withParts(text string, parts map[string]string) string {
+	whole := text
+	for _, name := range partPattern.FindAllString(text, -1) {
+		if part, ok := parts[name]; ok {
+			delete(parts, name)
+			whole += withParts(part, parts)
+		}
+	}
+	return whole
+}
+
+// conformanceTests are the texts of the test files of the conformance suite.
+func conformanceTests(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "pkg", "operator", "conformance*_test.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no conformance suite: %v", err)
+	}
+	found := map[string]string{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[file] = string(text)
+	}
+	return found
+}
+
+// elsewhere are numbers that no hook can show, and what does.
+var elsewhere = map[string]string{
+	"C-115": "what the image holds",
+	"C-116": "the shell library, tested by the hooks in deploy/framework",
+}
+
+// Each number from C-001 to C-258 is run by a hook of testdata/conformance, or it says why it is met in another way.
+func TestEveryNumberOfHooksIsInTheConformanceSuite(t *testing.T) {
+	t.Parallel()
+	covered := map[string]bool{}
+	for _, text := range conformanceTests(t) {
+		maps.Copy(covered, numbersIn(text))
+	}
+	for number, r := range readContract(t) {
+		excused := strings.HasPrefix(r.here, "differs") || strings.HasPrefix(r.here, "left out") || elsewhere[number] != ""
+		if number <= "C-258" && !covered[number] && !excused {
+			t.Errorf("%s (%s) is %q, but no test of the conformance suite names it", number, r.rule, r.here)
+		}
+	}
+}
+
+// Each hook of testdata/conformance begins with the numbers that it is for, and a test names each of them.
+func TestEveryHookOfTheConformanceSuiteSaysWhatItIsFor(t *testing.T) {
+	t.Parallel()
+	tests := map[string]bool{}
+	for _, text := range conformanceTests(t) {
+		maps.Copy(tests, numbersIn(text))
+	}
+	count := 0
+	err := filepath.WalkDir(filepath.Join("..", "testdata", "conformance"), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil || info.Mode()&0o111 == 0 {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		count++
+		lines := strings.SplitN(string(text), "\n", 3)
+		if len(lines) < 3 || !strings.HasPrefix(lines[1], "# C-") {
+			t.Errorf("%s: its second line does not begin with the numbers that it is for", path)
+			return nil
+		}
+		for number := range numbersIn(lines[1]) {
+			if !isNumber[number] || !tests[number] {
+				t.Errorf("%s is for %s, which no test of the conformance suite names", path, number)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if count == 0 {
+		t.Error("no hooks found")
+	}
 }
 
 var (
@@ -234,6 +350,10 @@ func rewrite(t *testing.T, c covered) {
 			continue
 		}
 		tests := slices.Compact(c.of[m[1]])
+		// What runs hooks against a cluster says most.
+		slices.SortStableFunc(tests, func(a, b string) int {
+			return strings.Count(b, ".TestConformance") - strings.Count(a, ".TestConformance")
+		})
 		column := ""
 		for _, name := range tests[:min(len(tests), maxNamed)] {
 			column += "`" + name + "`, "
