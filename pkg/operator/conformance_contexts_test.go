@@ -1,6 +1,7 @@
 package operator_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -317,10 +318,11 @@ func conformMonitors(t *testing.T, c *conformance) {
 func conformV0(t *testing.T, c *conformance) {
 	c.parallel(t, map[string]func(*conformance){
 		"C-025, C-070, C-072, C-073, C-074, C-129: namespaces": func(c *conformance) {
-			c.namespace("conf-v0-new", map[string]string{"conf": "v0"})
-			t.Cleanup(func() { _ = c.Client.CoreV1().Namespaces().Delete(c.ctx, "conf-v0-new", metav1.DeleteOptions{}) })
+			name := "conf-v0-" + c.Namespace // namespaces take their time to go, so each test has another
+			c.namespace(name, map[string]string{"conf": "v0"})
+			t.Cleanup(func() { _ = c.Client.CoreV1().Namespaces().Delete(context.Background(), name, metav1.DeleteOptions{}) })
 			c.hasContexts("v0-namespaces", 1)
-			c.same("runs", c.runs("v0-namespaces"), `[[{"binding": "onKubernetesEvent", "resourceEvent": "add", "resourceNamespace": "", "resourceKind": "Namespace", "resourceName": "conf-v0-new"}]]`)
+			c.same("runs", c.runs("v0-namespaces"), `[[{"binding": "onKubernetesEvent", "resourceEvent": "add", "resourceNamespace": "", "resourceKind": "Namespace", "resourceName": "`+name+`"}]]`)
 		},
 		"C-072, C-073, C-074, C-129, C-145: all events, a filter, a selector": func(c *conformance) {
 			c.put("conf-v0", "maps", "v0", "n", "1")

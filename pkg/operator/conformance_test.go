@@ -308,6 +308,9 @@ func (c *conformance) namespace(name string, labels map[string]string) {
 		if _, err = c.Client.CoreV1().Namespaces().Update(c.ctx, ns, metav1.UpdateOptions{}); err == nil {
 			err = c.Client.CoreV1().ConfigMaps(name).DeleteCollection(c.ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
 		}
+		for _, plural := range []string{"confthings", "confshareds", "conflates"} { // not all may be there
+			_ = c.Dynamic.Resource(confResource(plural)).Namespace(name).DeleteCollection(c.ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
+		}
 	}
 	if err != nil {
 		c.t.Fatal(err)
@@ -383,6 +386,9 @@ spec:
 	if _, err := c.Dynamic.Resource(crds).Create(c.ctx, obj, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		c.t.Fatal(err)
 	}
+	c.t.Cleanup(func() {
+		_ = c.Dynamic.Resource(crds).Delete(context.Background(), plural+".conf.example.com", metav1.DeleteOptions{})
+	})
 	c.eventually(func() bool {
 		_, err := c.Dynamic.Resource(confResource(plural)).List(c.ctx, metav1.ListOptions{})
 		return err == nil
