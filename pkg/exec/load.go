@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -34,8 +35,9 @@ type cached struct{ spec hook.Spec }
 // its configuration (C-001 … C-010, C-020 … C-027). dir "" means that there is no
 // such directory. The hooks that could be loaded are returned, in the order of
 // their paths, also when others failed; the error joins one for each of those,
-// with the hook's name and what it printed. Answers are kept as long as the
-// Runner lives and the file's content stays the same.
+// with the hook's name and what it printed. Answers of
+// unchanged files are kept until all of the owner's hooks could be loaded, so that
+// trying again asks only those that failed.
 func (r *Runner) Load(ctx context.Context, owner hook.Owner, dir string) ([]hook.Hook, error) {
 	if dir == "" {
 		return nil, nil
@@ -65,7 +67,18 @@ func (r *Runner) Load(ctx context.Context, owner hook.Owner, dir string) ([]hook
 			loaded = append(loaded, h)
 		}
 	}
-	return loaded, errors.Join(errs...)
+	err = errors.Join(errs...)
+	if err == nil { // the next time is another start of the owner, which asks anew (C-023)
+		r.forget(owner)
+	}
+	return loaded, err
+}
+
+// forget drops the answers of an owner's hooks.
+func (r *Runner) forget(owner hook.Owner) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.cache, func(k cacheKey, _ cached) bool { return k.owner == owner })
 }
 
 // LoadOne asks one file for its configuration, be it one that discovery would

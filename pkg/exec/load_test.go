@@ -105,31 +105,30 @@ func TestLoadReturnsGoodHooksBesideTheErrorsOfBadOnes(t *testing.T) {
 	}
 }
 
-func TestLoadAsksAgainOnlyWhenTheFileChanged(t *testing.T) {
+// C-022, C-023: while one hook fails, trying again asks nobody else whose file is the
+// same; after a start that succeeded, the next one asks all of them.
+func TestTryingAgainAsksOnlyThoseThatFailed(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "hooks")
-	asked := func() int {
-		text, _ := os.ReadFile(filepath.Join(root, "asked"))
-		return len(text)
-	}
 	ask := "printf x >> " + root + "/asked\n" + onStartup
 	script(t, dir, "a.sh", ask)
 	r, _ := newRunner(t, nil)
-	load := func() hook.Hook {
-		hooks, err := r.Load(t.Context(), hook.Global, dir)
-		if err != nil || len(hooks) != 1 {
-			t.Fatalf("got %v, %v", hooks, err)
+	load := func(hooks, asked int) {
+		t.Helper()
+		got, err := r.Load(t.Context(), hook.Global, dir)
+		text, _ := os.ReadFile(filepath.Join(root, "asked"))
+		if len(got) != hooks || (err == nil) != (hooks == 2) || len(text) != asked {
+			t.Errorf("got %d hooks, %v; a.sh was asked %d times", len(got), err, len(text))
 		}
-		return hooks[0]
 	}
-	first := load()
-	if again := load(); asked() != 1 || !reflect.DeepEqual(first, again) {
-		t.Errorf("asked %d times; got %+v and %+v", asked(), first, again)
-	}
+	script(t, dir, "b.sh", "exit 1")
+	load(1, 1)
+	load(1, 1)
 	script(t, dir, "a.sh", ask+"# changed\n")
-	if changed := load(); asked() != 2 || changed.Digest == first.Digest {
-		t.Errorf("asked %d times; digest %s", asked(), changed.Digest)
-	}
+	load(1, 2)
+	script(t, dir, "b.sh", onStartup)
+	load(2, 2)
+	load(2, 3)
 }
 
 func TestLoadEndsWithItsContext(t *testing.T) {

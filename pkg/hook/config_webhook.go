@@ -47,10 +47,13 @@ func (c *checker) webhooks(root node, spec *Spec) {
 			spec.Admissions = append(spec.Admissions, a)
 		})
 	}
-	names := map[string]bool{}
+	ofCRD := map[string]map[string]bool{} // a name may stand for several CRDs
 	root.children(conversionKey, 1, conversionKeys, func(_ int, e node) {
 		b := c.conversion(e)
-		c.unique(e, names, b.Name)
+		if ofCRD[b.CRD] == nil {
+			ofCRD[b.CRD] = map[string]bool{}
+		}
+		c.unique(e, ofCRD[b.CRD], b.Name)
 		spec.Conversions = append(spec.Conversions, b)
 	})
 }

@@ -153,7 +153,7 @@ func TestParseConfigReportsViolationsOfWebhooks(t *testing.T) {
 		"a conversion without a step": {"configVersion: v1\nkubernetesCustomResourceConversion: [{name: a, crdName: a.b, conversions: []}]", []string{"[0].conversions should have at least 1 item"}},
 		"half a step":                 {"configVersion: v1\nkubernetesCustomResourceConversion: [{name: a, crdName: a.b, conversions: [{fromVersion: ''}]}]", []string{"conversions[0].toVersion is required", "conversions[0].fromVersion should not be empty"}},
 		"no name of a CRD":            {"configVersion: v1\nkubernetesCustomResourceConversion: [{name: a, crdName: CronTab, conversions: [{fromVersion: a, toVersion: b}]}]", []string{"[0].crdName should be <plural>.<group>"}},
-		"a name twice":                {"configVersion: v1\nkubernetesCustomResourceConversion: [{name: a, crdName: a.b, conversions: [{fromVersion: a, toVersion: b}]}, {name: a, crdName: c.d, conversions: [{fromVersion: a, toVersion: b}]}]", []string{"[1].name is used twice in this list"}},
+		"a name twice":                {"configVersion: v1\nkubernetesCustomResourceConversion: [{name: a, crdName: a.b, conversions: [{fromVersion: a, toVersion: b}]}, {name: a, crdName: a.b, conversions: [{fromVersion: b, toVersion: a}]}]", []string{"[1].name is used twice in this list"}},
 	} {
 		t.Run(name, func(t *testing.T) { wantViolations(t, c.text, c.want) })
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
@@ -121,6 +122,7 @@ type Engine struct {
 	log   *slog.Logger
 	lanes *lanes
 
+	runs    atomic.Int64 // numbers them in the log (C-111)
 	answers sync.WaitGroup
 	mu      sync.Mutex // guards closed, and answers against a late Add
 	closed  bool

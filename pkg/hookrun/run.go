@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -135,7 +136,7 @@ func (e *Engine) input(h *boundHook, c call) hook.Input {
 		read = e.cfg.Host.Values
 	}
 	vals, config := read(h.Owner)
-	labels := map[string]string{"binding": c.binding, "queue": c.queue, "event": c.activation}
+	labels := map[string]string{"binding": c.binding, "queue": c.queue, "event": c.activation, "task.id": strconv.FormatInt(e.runs.Add(1), 10)}
 	text := hook.MarshalContexts
 	if h.Spec.Version == "v0" {
 		text = func(c []hook.Context, _ map[string][]byte) []byte { return hook.MarshalContextsV0(c) }

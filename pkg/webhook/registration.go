@@ -60,7 +60,7 @@ func newRegistration(owner hook.Owner, hooks []hook.Webhook) (*registration, err
 			}
 		}
 		for _, b := range h.Conversions {
-			if claim("kubernetesCustomResourceConversion", b.Name, h.Hook) {
+			if claim("kubernetesCustomResourceConversion of "+b.CRD, b.Name, h.Hook) {
 				r.addConversion(b, h)
 			}
 		}
