@@ -194,21 +194,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		})
 	}
 
-	ended := make(chan struct{})
-	go func() {
-		passes.Wait()
-		l.hooks.Wait()
-		close(ended)
-	}()
-	grace := time.NewTimer(l.cfg.ShutdownGrace)
-	defer grace.Stop()
-	select {
-	case <-ended:
-	case <-grace.C:
-		l.log.Warn("shutdown grace is over: hooks and Helm actions that still run are killed", "grace", l.cfg.ShutdownGrace)
-		kill(hookrun.ErrShutdown)
-		<-ended
-	}
+	l.hooks.End(&passes, l.cfg.ShutdownGrace, kill)
 	l.hooks.Stop(l.global)
 	for _, st := range l.byOrder {
 		l.hooks.Stop(st.unit)

@@ -139,8 +139,29 @@ func New(cfg Config) *Engine {
 // Begin opens the lanes: tasks are taken while open lasts, and run under work.
 func (e *Engine) Begin(open, work context.Context) { e.lanes.begin(open, work) }
 
-// Wait returns when no run of a lane and no answer is under way any more; open must have ended.
-func (e *Engine) Wait() {
+// End waits until what is under way has ended: others, and the engine's own runs. When
+// the grace is over, kill is called, and the rest is waited for.
+func (e *Engine) End(others *sync.WaitGroup, grace time.Duration, kill context.CancelCauseFunc) {
+	ended := make(chan struct{})
+	go func() {
+		others.Wait()
+		e.wait()
+		close(ended)
+	}()
+	over := time.NewTimer(grace)
+	defer over.Stop()
+	select {
+	case <-ended:
+		return
+	case <-over.C:
+	}
+	e.log.Warn("shutdown grace is over: what still runs is killed", "grace", grace)
+	kill(ErrShutdown)
+	<-ended
+}
+
+// wait returns when no run of a lane and no answer is under way any more; open must have ended.
+func (e *Engine) wait() {
 	e.lanes.wait()
 	e.mu.Lock()
 	e.closed = true

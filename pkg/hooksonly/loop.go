@@ -94,22 +94,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	l.hooks.Begin(ctx, work)
 	conductor{l, work}.run(ctx)
 	<-ctx.Done()
-
-	ended := make(chan struct{})
-	go func() {
-		l.starts.Wait()
-		l.hooks.Wait()
-		close(ended)
-	}()
-	grace := time.NewTimer(l.cfg.ShutdownGrace)
-	defer grace.Stop()
-	select {
-	case <-ended:
-	case <-grace.C:
-		l.log.Warn("shutdown grace is over: hooks that still run are killed", "grace", l.cfg.ShutdownGrace)
-		kill(hookrun.ErrShutdown)
-		<-ended
-	}
+	l.hooks.End(&l.starts, l.cfg.ShutdownGrace, kill)
 	l.mu.Lock()
 	units := l.units
 	l.mu.Unlock()

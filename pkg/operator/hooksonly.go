@@ -62,13 +62,8 @@ func runHooks(ctx context.Context, cfg Config) error {
 }
 
 func (w *hooksWiring) run(ctx context.Context) error {
-	public, err := web.ListenTCP(ctx, w.cfg.ListenAddress)
+	public, socket, err := listen(ctx, w.cfg)
 	if err != nil {
-		return err
-	}
-	socket, err := web.ListenUnix(ctx, w.cfg.DebugSocket)
-	if err != nil {
-		_ = public.Close()
 		return err
 	}
 	edges, stopEdges := context.WithCancel(context.WithoutCancel(ctx))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -169,13 +170,8 @@ func newRunner(cfg Config, kubeconfig string) (*exec.Runner, error) {
 
 // run starts every part and returns when all have ended.
 func (w *wiring) run(ctx context.Context) error {
-	public, err := web.ListenTCP(ctx, w.cfg.ListenAddress)
+	public, socket, err := listen(ctx, w.cfg)
 	if err != nil {
-		return err
-	}
-	socket, err := web.ListenUnix(ctx, w.cfg.DebugSocket)
-	if err != nil {
-		_ = public.Close()
 		return err
 	}
 	// The reporter and the endpoints outlive the loop, so that its last words are heard.
@@ -207,6 +203,18 @@ func (w *wiring) run(ctx context.Context) error {
 	})
 	err = group.Wait()
 	return errors.Join(err, w.exec.Close())
+}
+
+// listen opens the HTTP port and the debug socket.
+func listen(ctx context.Context, cfg Config) (public, socket net.Listener, err error) {
+	if public, err = web.ListenTCP(ctx, cfg.ListenAddress); err != nil {
+		return nil, nil, err
+	}
+	if socket, err = web.ListenUnix(ctx, cfg.DebugSocket); err != nil {
+		_ = public.Close()
+		return nil, nil, err
+	}
+	return public, socket, nil
 }
 
 // keepModules deletes the Module resources that earlier processes made for modules of
