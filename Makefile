@@ -89,7 +89,7 @@ verify: ## Check format, vet, go.mod files, scripts and generated files, changin
 	@files=$$(git ls-files -co --exclude-standard -- '*.go' | xargs -r ls -d 2>/dev/null | xargs -r gofmt -l); \
 		[[ -z $$files ]] || { printf 'not formatted, run gofmt -w on:\n%s\n' "$$files" >&2; exit 1; }
 	@git ls-files -co --exclude-standard | while read -r file; do \
-		[[ -x $$file && $$(head -c 64 "$$file" | head -1 | tr -d '\0') == '#!'*bash ]] || continue; bash -n "$$file"; done
+		[[ -f $$file && -x $$file && $$(head -c 64 "$$file" | head -1 | tr -d '\0') == '#!'*bash ]] || continue; bash -n "$$file"; done
 	$(GO) vet ./...
 	@for dir in . $(SUBMODULES); do echo "go mod tidy -diff ($$dir)"; $(GO) -C $$dir mod tidy -diff; done
 	$(GO) -C modules/101-cert-manager/gen run . -verify
