@@ -185,7 +185,7 @@ func (c command) explainEnd(state *os.ProcessState, usage hook.Usage) (string, h
 		return fmt.Sprintf("%s; its largest process held %s of at most %s", text, size(usage.MaxRSS), size(c.limits.Memory)), hook.ReasonLimit
 	case reason == "":
 		return text, hook.ReasonExit
-	case own && signal != syscall.SIGKILL || c.beyondCPU(usage):
+	case own && (signal != syscall.SIGKILL || c.beyondCPU(usage)):
 		return "killed: it " + reason, hook.ReasonLimit
 	case own:
 		return text + ", " + reason, hook.ReasonExit

@@ -50,7 +50,7 @@ func TestAHookBeyondALimitSaysWhich(t *testing.T) {
 		"file size":           {Limits{FileSize: 1 << 20}, "exec head -c 2M /dev/zero > $(dirname $METRICS_PATH)/x", "killed: it wrote a file of more than 1 MiB"},
 		"file size of a program": {Limits{FileSize: 1 << 20}, "head -c 2M /dev/zero > $(dirname $METRICS_PATH)/x; exit $?",
 			"exit status 153: a program that it ran wrote a file of more than 1 MiB"},
-		"memory":                  {Limits{Memory: 40 << 20}, "x=$(head -c 39M /dev/zero | tr '\\0' x)", "; its largest process held "},
+		"memory":                  {Limits{Memory: 40 << 20}, "x=$(head -c 17M /dev/zero | tr '\\0' x); sleep 0.5; y=$(head -c 39M /dev/zero | tr '\\0' x)", "; its largest process held "},
 		"none, killed by another": {Limits{}, "kill -9 $$", "signal: killed, and not by the operator: out of memory?"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -370,7 +370,10 @@ func conformLog(c *conformance) {
 		if event, _ := r["event"].(string); event == "" {
 			c.t.Errorf("no event: %v", r)
 		}
-		for _, key := range []string{"time", "hook", "event"} {
+		if id, _ := r["task.id"].(string); id == "" {
+			c.t.Errorf("no task.id: %v", r)
+		}
+		for _, key := range []string{"time", "hook", "event", "task.id"} {
 			delete(r, key)
 		}
 		for key, v := range r {
