@@ -19,6 +19,8 @@ type task struct {
 	queue   string
 	// sync is set for a Synchronization: after success its monitor is unlocked.
 	sync *monitor
+	// tick: it is of a schedule.
+	tick bool
 	// waited: a pass waits for this Synchronization (C-187).
 	waited       bool
 	allowFailure bool

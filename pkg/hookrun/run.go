@@ -197,7 +197,7 @@ func (e *Engine) batch(ctx context.Context, tasks []*task) error {
 		if t.sync != nil {
 			c.done = append(c.done, syncKey(t.sync.index))
 		}
-		if t.context.Type == hook.TypeSchedule {
+		if t.tick {
 			c.activation = "Schedule"
 		}
 	}

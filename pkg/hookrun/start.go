@@ -210,12 +210,9 @@ func (e *Engine) synchronization(u *Unit, h *boundHook, m *monitor, start bool) 
 		m.watch.Unlock()
 		return nil
 	}
-	c := hook.Context{Binding: b.Name, Type: hook.TypeSynchronization, Snapshots: b.Snapshots}
-	if b.Group != "" {
-		c = hook.Context{Binding: b.Name, Type: hook.TypeGroup, Group: b.Group, Snapshots: b.Snapshots}
-	}
-	t := &task{unit: u, hook: h, context: c, queue: b.Queue, sync: m, allowFailure: b.AllowFailure,
-		waited: start && b.WaitForSynchronization && !u.Owner.IsStandalone()} // C-187
+	t := newTask(u, h, b.Route, hook.Context{Type: hook.TypeSynchronization})
+	t.sync = m
+	t.waited = start && b.WaitForSynchronization && !u.Owner.IsStandalone() // C-187
 	if u.Owner.IsStandalone() {
 		t.queue = mainQueue // C-185
 	}
@@ -231,12 +228,17 @@ func (e *Engine) synchronization(u *Unit, h *boundHook, m *monitor, start bool) 
 	return t
 }
 
-func (e *Engine) event(u *Unit, h *boundHook, b hook.Kubernetes, ev hook.WatchEvent, item hook.Item) {
-	c := hook.Context{Binding: b.Name, Type: hook.TypeEvent, WatchEvent: ev, Item: item, Snapshots: b.Snapshots}
-	if b.Group != "" {
-		c = hook.Context{Binding: b.Name, Type: hook.TypeGroup, Group: b.Group, Snapshots: b.Snapshots}
+// newTask is a run that a binding asks for. A group hides what happened (C-125).
+func newTask(u *Unit, h *boundHook, r hook.Route, c hook.Context) *task {
+	if r.Group != "" {
+		c = hook.Context{Type: hook.TypeGroup, Group: r.Group}
 	}
-	e.lanes.push(&task{unit: u, hook: h, context: c, queue: b.Queue, allowFailure: b.AllowFailure})
+	c.Binding, c.Snapshots = r.Name, r.Snapshots
+	return &task{unit: u, hook: h, context: c, queue: r.Queue, allowFailure: r.AllowFailure}
+}
+
+func (e *Engine) event(u *Unit, h *boundHook, b hook.Kubernetes, ev hook.WatchEvent, item hook.Item) {
+	e.lanes.push(newTask(u, h, b.Route, hook.Context{Type: hook.TypeEvent, WatchEvent: ev, Item: item}))
 }
 
 // awaitSynchronization waits until every waited Synchronization succeeded, or
@@ -313,11 +315,9 @@ func (e *Engine) tick(u *Unit, h *boundHook, b hook.Schedule) {
 	if !e.cfg.Ticks() {
 		return
 	}
-	c := hook.Context{Binding: b.Name, Type: hook.TypeSchedule, Snapshots: b.Snapshots}
-	if b.Group != "" {
-		c = hook.Context{Binding: b.Name, Type: hook.TypeGroup, Group: b.Group, Snapshots: b.Snapshots}
-	}
-	e.lanes.push(&task{unit: u, hook: h, context: c, queue: b.Queue, allowFailure: b.AllowFailure})
+	t := newTask(u, h, b.Route, hook.Context{Type: hook.TypeSchedule})
+	t.tick = true
+	e.lanes.push(t)
 }
 
 // Stop ends everything of a unit: its tasks in lanes, monitors and schedules.
