@@ -249,6 +249,11 @@ func (r *Reporter) put(ctx context.Context, m status.Module) error {
 		}
 		st, _, _ := unstructured.NestedMap(obj.Object, "status")
 		have = newShown(obj.GetUID(), st)
+		// Known from here on: an Event names its module by UID, and kubectl describe
+		// shows none without, so it must not wait for the status to be written.
+		r.mu.Lock()
+		r.shown[m.Name] = have
+		r.mu.Unlock()
 	}
 	want := render(m, have.status, time.Now())
 	text, err := json.Marshal(want)

@@ -232,13 +232,14 @@ func TestEventsNameTheModuleOrTheConfigMap(t *testing.T) {
 	defer stop()
 	r.Report(summary("events", status.Failed, "x"))
 	b.until(func() bool { return b.field("events", "status", "phase") == "Failing" })
-	find := func(kind, name string) *corev1.Event {
+	find := func(kind, name string, uid types.UID) *corev1.Event {
 		list, err := b.typed.CoreV1().Events("default").List(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range list.Items {
-			if e.InvolvedObject.Kind == kind && e.InvolvedObject.Name == name {
+			// Events of a Module that had this name before are another object's.
+			if e.InvolvedObject.Kind == kind && e.InvolvedObject.Name == name && e.InvolvedObject.UID == uid {
 				return &e
 			}
 		}
@@ -246,11 +247,12 @@ func TestEventsNameTheModuleOrTheConfigMap(t *testing.T) {
 	}
 	r.Event("events", true, "HookFailed", strings.Repeat("ä", 2000))
 	r.Event("", false, "Purge", "text")
-	b.until(func() bool { return find("Module", "events") != nil && find("ConfigMap", "addon-operator") != nil })
-	if e := find("Module", "events"); e.Type != corev1.EventTypeWarning || len(e.Message) > 1024 || strings.Contains(e.Message, "\uFFFD") || e.InvolvedObject.UID != b.get("events").GetUID() {
+	uid := b.get("events").GetUID()
+	b.until(func() bool { return find("Module", "events", uid) != nil && find("ConfigMap", "addon-operator", "") != nil })
+	if e := find("Module", "events", uid); e.Type != corev1.EventTypeWarning || len(e.Message) > 1024 || strings.Contains(e.Message, "\uFFFD") {
 		t.Errorf("%+v", e)
 	}
-	if e := find("ConfigMap", "addon-operator"); e.Type != corev1.EventTypeNormal || e.Message != "text" || e.Reason != "Purge" {
+	if e := find("ConfigMap", "addon-operator", ""); e.Type != corev1.EventTypeNormal || e.Message != "text" || e.Reason != "Purge" {
 		t.Errorf("%+v", e)
 	}
 }
