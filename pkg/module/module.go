@@ -3,6 +3,8 @@
 package module
 
 import (
+	"time"
+
 	"github.com/addon-operator/addon-operator/pkg/schema"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
@@ -44,6 +46,14 @@ type Descriptor struct {
 	EnabledScript string
 	CRDs          []CRD
 	Schemas       schema.Set
+	// Health are the module's own checks, beside the readiness of its objects.
+	Health []HealthCheck
+	// Drift are fields of the release's objects that others may change.
+	Drift []DriftRule
+	// Adopt says what becomes of objects that are there before the release is.
+	Adopt Adoption
+	// OnFailure says what follows a failed upgrade.
+	OnFailure FailurePolicy
 	// Warnings are things the author should mend that do not stop the module.
 	Warnings []string
 }
@@ -55,6 +65,53 @@ type Requirement struct {
 	// Version is a semver range such as ">=1.2"; empty accepts any.
 	Version string
 }
+
+// HealthCheck is one entry of module.yaml's health. Exactly one of CEL, HTTP and Hook is set.
+type HealthCheck struct {
+	// Name is shown in status.
+	Name string
+	// Objects choose what CEL looks at: every object of the release with this group, kind and, if set, name.
+	Group, Kind, ObjectName string
+	// CEL is an expression over `object`, or `objects` when it speaks of all; it answers bool.
+	// An object for which it is false is not healthy.
+	CEL string
+	// HTTP is a URL that must answer 2xx.
+	HTTP string
+	// Hook is the name of a hook below hooks/ that is run with binding context "health" and exits 0 when healthy.
+	Hook string
+	// Interval is the time between two looks of HTTP and Hook; Timeout bounds one.
+	Interval, Timeout time.Duration
+}
+
+// DriftRule is one entry of module.yaml's drift.ignore: fields that are not repaired.
+type DriftRule struct {
+	// Group, Kind and ObjectName choose objects; an empty name means all of the kind.
+	Group, Kind, ObjectName string
+	// Paths are JSON pointers (RFC 6901) into the object, "*" standing for any one element.
+	Paths []string
+}
+
+// Adoption is a policy for objects that exist before the first install (module.yaml: adopt).
+type Adoption string
+
+const (
+	// AdoptUnowned, the default, takes objects over that no release and no controller owns.
+	AdoptUnowned Adoption = ""
+	// AdoptNever refuses to install over any object that exists.
+	AdoptNever Adoption = "never"
+	// AdoptAlways takes over what other releases own as well.
+	AdoptAlways Adoption = "always"
+)
+
+// FailurePolicy is what follows an upgrade that failed (module.yaml: onFailure).
+type FailurePolicy string
+
+const (
+	// KeepFailed, the default, leaves what was applied and tries again.
+	KeepFailed FailurePolicy = ""
+	// RollBack applies the last deployed revision with the values it had, and tries again on a change of inputs.
+	RollBack FailurePolicy = "rollback"
+)
 
 // CRD is one CustomResourceDefinition document of the module's crds directory (C-345, C-346).
 type CRD struct {

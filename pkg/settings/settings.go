@@ -3,7 +3,11 @@
 // itself, and edited as YAML text, so that the user's comments and order stay.
 package settings
 
-import "github.com/addon-operator/addon-operator/pkg/values"
+import (
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/values"
+)
 
 // Settings is one reading of the ConfigMap, merged with the secret leaves that
 // are kept in the Secret. It does not change.
@@ -19,9 +23,29 @@ type Settings struct {
 	Enabled map[string]bool
 	// Maintenance is `<camel>Maintenance` by section key.
 	Maintenance map[string]string
+	// PausedUntil is `<camel>PausedUntil` by section key: until then nothing is applied or repaired.
+	PausedUntil map[string]time.Time
+	// ValuesFrom is `<camel>ValuesFrom` by section key: values kept in objects of the user.
+	ValuesFrom map[string][]ValuesSource
 	// Problems are keys that could not be used, in the order of the keys. The last
 	// valid value of such a key stays in force.
 	Problems []Problem
+}
+
+// ValuesSource is one entry of `<camel>ValuesFrom` (or `globalValuesFrom`): values that lie
+// beneath the section, in a Secret or ConfigMap of the operator's namespace. Later
+// entries win over earlier ones, the section wins over all.
+type ValuesSource struct {
+	// Kind is Secret or ConfigMap.
+	Kind string
+	Name string
+	// Key of its data; default values.yaml.
+	Key string
+	// TargetPath is a dotted path of the section that the text of Key becomes the value of;
+	// empty: the text is YAML and is merged over the whole section.
+	TargetPath string
+	// Optional: an absent object or key is no problem.
+	Optional bool
 }
 
 // Problem is one key of the ConfigMap that cannot be used as written.
