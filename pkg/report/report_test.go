@@ -248,7 +248,9 @@ func TestEventsNameTheModuleOrTheConfigMap(t *testing.T) {
 	r.Event("events", true, "HookFailed", strings.Repeat("ä", 2000))
 	r.Event("", false, "Purge", "text")
 	uid := b.get("events").GetUID()
-	b.until(func() bool { return find("Module", "events", uid) != nil && find("ConfigMap", "addon-operator", "") != nil })
+	b.until(func() bool {
+		return find("Module", "events", uid) != nil && find("ConfigMap", "addon-operator", "") != nil
+	})
 	if e := find("Module", "events", uid); e.Type != corev1.EventTypeWarning || len(e.Message) > 1024 || strings.Contains(e.Message, "\uFFFD") {
 		t.Errorf("%+v", e)
 	}
