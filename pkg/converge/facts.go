@@ -158,10 +158,10 @@ func (f *factsKeeper) flushAtEnd(ctx context.Context) {
 func (l *Loop) collectFacts() settings.Facts {
 	facts := l.store.Facts()
 	facts.Decisions, facts.ConfigSeen = map[string]bool{}, l.configSeen.Load()
-	for _, st := range l.byOrder {
+	for _, st := range l.all() {
 		st.mu.Lock()
 		if st.last != nil {
-			facts.Decisions[st.desc.Name] = *st.last
+			facts.Decisions[st.desc().Name] = *st.last
 		}
 		st.mu.Unlock()
 	}

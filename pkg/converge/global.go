@@ -58,7 +58,7 @@ func (p globalPass) process(ctx context.Context, why reason) {
 
 // scriptsFailed says whether a decision has to be made again because a script failed.
 func (p globalPass) scriptsFailed() bool {
-	for _, st := range p.byOrder {
+	for _, st := range p.all() {
 		st.mu.Lock()
 		failed := st.decision.Err != nil
 		st.mu.Unlock()
@@ -136,13 +136,13 @@ func (p globalPass) decide(ctx context.Context) *Published {
 			" although modules are installed; the last decisions stand until it is back")
 	}
 	g := &Published{Decisions: map[string]enable.Decision{}}
-	for _, st := range p.byOrder {
+	for _, st := range p.all() {
 		d := enable.Decide(p.enableInput(ctx, st, conf, missing, func() *Published {
 			return &Published{Global: withEnabled(global, g.Enabled), Enabled: g.Enabled}
 		}))
-		g.Decisions[st.desc.Name] = d
+		g.Decisions[st.desc().Name] = d
 		if d.On {
-			g.Enabled = append(g.Enabled, st.desc.Name)
+			g.Enabled = append(g.Enabled, st.desc().Name)
 		}
 		p.record(st, d)
 	}
@@ -151,15 +151,15 @@ func (p globalPass) decide(ctx context.Context) *Published {
 }
 
 func (p globalPass) enableInput(ctx context.Context, st *moduleState, conf settings.Settings, missing bool, sofar func() *Published) enable.Input {
-	in := enable.Input{Module: st.desc.Name, Static: st.desc.StaticEnabled, ConfigMissing: missing}
-	if f, provisional, ok := p.store.Flag(st.desc.Key); ok {
+	in := enable.Input{Module: st.desc().Name, Static: st.desc().StaticEnabled, ConfigMissing: missing}
+	if f, provisional, ok := p.store.Flag(st.desc().Key); ok {
 		in.Dynamic, in.DynamicBy, in.DynamicProvisional = &f.On, f.Hook, provisional
 	}
-	if on, ok := conf.Enabled[st.desc.Key]; ok {
+	if on, ok := conf.Enabled[st.desc().Key]; ok {
 		in.Config = &on
 	}
 	for _, problem := range conf.Problems {
-		if problem.Key == st.desc.Key+hook.EnabledSuffix {
+		if problem.Key == st.desc().Key+hook.EnabledSuffix {
 			in.ConfigMissing = true
 		}
 	}
@@ -170,10 +170,10 @@ func (p globalPass) enableInput(ctx context.Context, st *moduleState, conf setti
 		in.Last = &on
 	}
 	st.mu.Unlock()
-	if st.desc.EnabledScript != "" {
+	if st.desc().EnabledScript != "" {
 		in.Script = func() (bool, string, error) {
 			vals, config := host(p).hookValues(st.unit.Owner, sofar())
-			return p.executables.Enabled(ctx, st.desc.Name, st.desc.EnabledScript, vals, config)
+			return p.executables.Enabled(ctx, st.desc().Name, st.desc().EnabledScript, vals, config)
 		}
 	}
 	return in
@@ -182,7 +182,7 @@ func (p globalPass) enableInput(ctx context.Context, st *moduleState, conf setti
 // record keeps a decision with the module. The user may have switched it off since
 // the decision began, and that acts at once.
 func (p globalPass) record(st *moduleState, d enable.Decision) {
-	if on, ok := p.configured.newest().Enabled[st.desc.Key]; ok && !on && d.On {
+	if on, ok := p.configured.newest().Enabled[st.desc().Key]; ok && !on && d.On {
 		d = enable.Decision{Why: "off by the ConfigMap"}
 	}
 	turned := false
@@ -197,12 +197,12 @@ func (p globalPass) record(st *moduleState, d enable.Decision) {
 	})
 	if turned {
 		p.facts.touch()
-		p.log.Info("module decided", "module", st.desc.Name, "on", d.On, "why", d.Why)
+		p.log.Info("module decided", "module", st.desc().Name, "on", d.On, "why", d.Why)
 	}
 	if d.Err != nil {
-		p.log.Error("enabled script failed", "module", st.desc.Name, "error", d.Err)
-		p.cfg.Ports.Reporter.Event(st.desc.Name, true, status.ReasonScriptFailed, d.Err.Error())
-		p.keys.add(st.desc.Name, becauseHealth)
+		p.log.Error("enabled script failed", "module", st.desc().Name, "error", d.Err)
+		p.cfg.Ports.Reporter.Event(st.desc().Name, true, status.ReasonScriptFailed, d.Err.Error())
+		p.keys.add(st.desc().Name, becauseHealth)
 	}
 }
 
@@ -212,12 +212,12 @@ func (p globalPass) ensureCRDs(ctx context.Context, g *Published) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	var wg sync.WaitGroup
-	for _, st := range p.byOrder {
-		if !g.Decisions[st.desc.Name].On || len(st.desc.CRDs) == 0 {
+	for _, st := range p.all() {
+		if !g.Decisions[st.desc().Name].On || len(st.desc().CRDs) == 0 {
 			continue
 		}
 		st.mu.Lock()
-		applied := st.crds.digest == st.desc.Digest && st.crds.err == nil
+		applied := st.crds.digest == st.desc().Digest && st.crds.err == nil
 		st.mu.Unlock()
 		if !applied {
 			wg.Go(func() { p.ensureModuleCRDs(ctx, st) })
@@ -227,10 +227,10 @@ func (p globalPass) ensureCRDs(ctx context.Context, g *Published) {
 }
 
 func (l *Loop) ensureModuleCRDs(ctx context.Context, st *moduleState) {
-	err := l.cfg.Ports.Cluster.EnsureCRDs(ctx, st.desc.CRDs, l.cfg.CRDLabels)
-	st.edit(func(st *moduleState) { st.crds = crdState{digest: st.desc.Digest, err: err} })
+	err := l.cfg.Ports.Cluster.EnsureCRDs(ctx, st.desc().CRDs, l.cfg.CRDLabels)
+	st.edit(func(st *moduleState) { st.crds = crdState{digest: st.desc().Digest, err: err} })
 	if err != nil {
-		l.log.Error("CRDs of module cannot be applied", "module", st.desc.Name, "error", err)
+		l.log.Error("CRDs of module cannot be applied", "module", st.desc().Name, "error", err)
 	}
 }
 
@@ -239,18 +239,18 @@ func (p globalPass) fanOut(g *Published, moved bool) {
 	// First all, then the wake-ups: the order by weight must know every dirty module
 	// and every one that leaves.
 	var due []*moduleState
-	for _, st := range p.byOrder {
+	for _, st := range p.all() {
 		leaves := st.leaves(p.cfg.Instance)
 		if leaves {
-			p.leaving.enter(leaver(st.desc))
+			p.leaving.enter(leaver(st.desc()))
 		}
-		moves := p.ledger.want(st.desc.Name, st.desc.Weight, st.on(), p.inputs(st, g).digest())
+		moves := p.ledger.want(st.desc().Name, st.desc().Weight, st.on(), p.inputs(st, g).digest())
 		if moves || leaves || (!st.on() && moved) {
 			due = append(due, st)
 		}
 	}
 	for _, st := range due {
-		p.keys.add(st.desc.Name, becauseInputs)
+		p.keys.add(st.desc().Name, becauseInputs)
 	}
 }
 
@@ -311,11 +311,11 @@ func (p globalPass) finishAfterAll(g *Published, moved bool) {
 
 // verifyReleases compares every release that was found in place with the cluster, once.
 func (p globalPass) verifyReleases() {
-	for _, st := range p.byOrder {
+	for _, st := range p.all() {
 		due := false
 		st.edit(func(st *moduleState) { due = st.decision.On && st.verify })
 		if due {
-			p.keys.add(st.desc.Name, becauseVerify)
+			p.keys.add(st.desc().Name, becauseVerify)
 		}
 	}
 }
@@ -339,7 +339,7 @@ func (p globalPass) undecided(message string, next time.Time) {
 	if p.published.Load() != nil {
 		return
 	}
-	for _, st := range p.byOrder {
+	for _, st := range p.all() {
 		waits := false
 		st.edit(func(st *moduleState) {
 			if waits = !st.decided; !waits {
@@ -374,18 +374,18 @@ func (p globalPass) steps() (step func(string), done func()) {
 func (l *Loop) explicitlyOff() {
 	conf := l.configured.newest()
 	var off []*moduleState
-	for _, st := range l.byOrder {
-		if on, ok := conf.Enabled[st.desc.Key]; !ok || on {
+	for _, st := range l.all() {
+		if on, ok := conf.Enabled[st.desc().Key]; !ok || on {
 			continue
 		}
 		globalPass{l}.record(st, enable.Decision{Why: "off by the ConfigMap"})
 		l.refresh(st)
 		if st.leaves(l.cfg.Instance) {
-			l.leaving.enter(leaver(st.desc))
+			l.leaving.enter(leaver(st.desc()))
 			off = append(off, st)
 		}
 	}
 	for _, st := range off {
-		l.keys.add(st.desc.Name, becauseInputs)
+		l.keys.add(st.desc().Name, becauseInputs)
 	}
 }

@@ -67,7 +67,7 @@ func (r host) Lasts(id hook.ID, binding string, since time.Time) {
 
 // trouble notes how a hook does at a binding, and reports the module when that changed.
 func (r host) trouble(id hook.ID, binding string, t hookTrouble) {
-	st := r.modules[id.Owner.Module]
+	st := r.state(id.Owner.Module)
 	if st == nil {
 		return
 	}
@@ -227,7 +227,7 @@ func (r host) patchConfig(ctx context.Context, h hook.Hook, ops []values.Op) (mo
 	// The patch went onto the newest text. What the user changed there is theirs, and wakes the owner.
 	expected, err := values.Apply(values.Map{key: before}, ops)
 	own := err == nil && sameJSON(expected[key], now.Sections[key])
-	if st := r.modules[h.Owner.Module]; st != nil {
+	if st := r.state(h.Owner.Module); st != nil {
 		st.edit(func(st *moduleState) {
 			st.ownConfig = ""
 			if own {

@@ -12,22 +12,22 @@ func (l *Loop) view(name string, g *Published) values.Snapshot {
 	if g == nil {
 		return l.store.Section(hook.Global).Values
 	}
-	st := l.modules[name]
-	if st == nil || st.desc.Inputs == nil {
+	st := l.state(name)
+	if st == nil || st.desc().Inputs == nil {
 		return g.Global
 	}
-	return values.Must(values.Select(g.Global.Clone(), st.desc.Inputs))
+	return values.Must(values.Select(g.Global.Clone(), st.desc().Inputs))
 }
 
 // exports are the values that modules it requires or wants show to a module, by their key.
 func (l *Loop) exports(d *module.Descriptor) values.Map {
 	out := values.Map{}
 	add := func(name string) {
-		other := l.modules[name]
-		if other == nil || !other.on() || len(other.desc.Exports) == 0 {
+		other := l.state(name)
+		if other == nil || !other.on() || len(other.desc().Exports) == 0 {
 			return
 		}
-		out[other.desc.Key] = values.Select(l.store.Section(other.unit.Owner).Values.Clone(), other.desc.Exports)
+		out[other.desc().Key] = values.Select(l.store.Section(other.unit.Owner).Values.Clone(), other.desc().Exports)
 	}
 	for _, r := range d.Requires {
 		add(r.Module)
@@ -40,8 +40,8 @@ func (l *Loop) exports(d *module.Descriptor) values.Map {
 
 // chartValues is what Helm gets (C-303) and the exports beside it.
 func (l *Loop) chartValues(st *moduleState, g *Published) (values.Snapshot, error) {
-	m := values.Map{"global": l.view(st.desc.Name, g).Clone(), st.desc.Key: l.store.Section(st.unit.Owner).Values.Clone()}
-	if shown := l.exports(st.desc); len(shown) > 0 {
+	m := values.Map{"global": l.view(st.desc().Name, g).Clone(), st.desc().Key: l.store.Section(st.unit.Owner).Values.Clone()}
+	if shown := l.exports(st.desc()); len(shown) > 0 {
 		m["modules"] = shown
 	}
 	return values.New(m)
@@ -57,9 +57,9 @@ func (in inputs) digest() string {
 
 func (l *Loop) inputs(st *moduleState, g *Published) inputs {
 	return inputs{
-		fixed:   st.desc.Digest + l.view(st.desc.Name, g).Digest(),
+		fixed:   st.desc().Digest + l.view(st.desc().Name, g).Digest(),
 		config:  l.store.Section(st.unit.Owner).ConfigValues.Digest(),
-		exports: values.Must(l.exports(st.desc)).Digest(),
+		exports: values.Must(l.exports(st.desc())).Digest(),
 	}
 }
 
@@ -69,15 +69,15 @@ func (l *Loop) refresh(st *moduleState) {
 	if g == nil {
 		return // the first publication looks at every module
 	}
-	if l.ledger.want(st.desc.Name, st.desc.Weight, st.on(), l.inputs(st, g).digest()) {
-		l.keys.add(st.desc.Name, becauseInputs)
+	if l.ledger.want(st.desc().Name, st.desc().Weight, st.on(), l.inputs(st, g).digest()) {
+		l.keys.add(st.desc().Name, becauseInputs)
 	}
 }
 
 // wakeDependents looks again at the modules that see exports of a module.
 func (l *Loop) wakeDependents(name string) {
-	for _, st := range l.byOrder {
-		if dependsOn(st.desc, name) {
+	for _, st := range l.all() {
+		if dependsOn(st.desc(), name) {
 			l.refresh(st)
 		}
 	}
@@ -110,5 +110,5 @@ func withEnabled(global values.Snapshot, enabled []string) values.Snapshot {
 
 // ChartValues is what Helm would get for a module now.
 func (l *Loop) ChartValues(name string) (values.Snapshot, error) {
-	return l.chartValues(l.modules[name], l.published.Load())
+	return l.chartValues(l.state(name), l.published.Load())
 }

@@ -32,7 +32,7 @@ func (p *pass) install(ctx context.Context) error {
 		return because(status.ReasonRenderFailed, err)
 	}
 	for _, w := range rendered.Warnings {
-		p.log.Warn(w, "module", p.st.desc.Name)
+		p.log.Warn(w, "module", p.st.desc().Name)
 	}
 	return p.act(ctx, req, rendered)
 }
@@ -42,11 +42,11 @@ func (p *pass) request() (installed.Request, error) {
 	if err != nil {
 		return installed.Request{}, err
 	}
-	digest, err := p.cfg.Ports.Installer.InputDigest(p.st.desc, p.st.namespace, vals)
+	digest, err := p.cfg.Ports.Installer.InputDigest(p.st.desc(), p.namespace(p.st.desc()), vals)
 	if err != nil {
 		return installed.Request{}, err
 	}
-	return installed.Request{Module: p.st.desc, Namespace: p.st.namespace, Values: vals, InputDigest: digest}, nil
+	return installed.Request{Module: p.st.desc(), Namespace: p.namespace(p.st.desc()), Values: vals, InputDigest: digest}, nil
 }
 
 // known says that the release in place was rendered from inputs of this digest.
@@ -91,12 +91,12 @@ func (p *pass) act(ctx context.Context, req installed.Request, rendered installe
 	}
 	defer p.applies.Release(1)
 	p.step(fmt.Sprintf("%s (%s)", d.Action, d.Why))
-	if p.st.namespace != p.cfg.Namespace {
-		if err := p.cfg.Ports.Cluster.EnsureNamespace(ctx, p.st.namespace, p.st.desc.PodSecurity, p.cfg.Instance); err != nil {
+	if p.namespace(p.st.desc()) != p.cfg.Namespace {
+		if err := p.cfg.Ports.Cluster.EnsureNamespace(ctx, p.namespace(p.st.desc()), p.st.desc().PodSecurity, p.cfg.Instance); err != nil {
 			return because(status.ReasonApplyFailed, err)
 		}
 	}
-	name := p.st.desc.Name
+	name := p.st.desc().Name
 	p.cfg.Ports.Tracker.Hold(name, rendered.Objects)
 	result, err := p.perform(ctx, d.Action, have, req, rendered)
 	if err != nil {
@@ -138,9 +138,9 @@ func (p *pass) perform(ctx context.Context, a release.Action, have installed.Rel
 // reobserve reads the release again after a failed action: what was stored counts,
 // not what the action returned.
 func (p *pass) reobserve(ctx context.Context) {
-	rel, err := p.cfg.Ports.Installer.Observe(ctx, p.st.desc.Name)
+	rel, err := p.cfg.Ports.Installer.Observe(ctx, p.st.desc().Name)
 	if err != nil {
-		p.log.Warn("cannot read the release after a failed action", "module", p.st.desc.Name, "error", err)
+		p.log.Warn("cannot read the release after a failed action", "module", p.st.desc().Name, "error", err)
 		return
 	}
 	p.st.edit(func(st *moduleState) { st.release, st.inputDigest = rel, "" })
@@ -154,11 +154,11 @@ func (p *pass) follow(ctx context.Context) error {
 	if tracked {
 		return nil
 	}
-	objs, err := p.cfg.Ports.Installer.Objects(ctx, p.st.desc.Name)
+	objs, err := p.cfg.Ports.Installer.Objects(ctx, p.st.desc().Name)
 	if err != nil {
 		return because(status.ReasonApplyFailed, err)
 	}
-	p.cfg.Ports.Tracker.Track(p.st.desc.Name, objs)
+	p.cfg.Ports.Tracker.Track(p.st.desc().Name, objs)
 	p.st.edit(func(st *moduleState) { st.tracked = true })
 	return nil
 }
@@ -195,7 +195,7 @@ func (p *pass) repair(ctx context.Context) error {
 
 // drifted lists what is to be repaired, and says which objects are contested.
 func (p *pass) drifted() (refs []object.Ref, contested string) {
-	for _, d := range p.cfg.Ports.Tracker.Drift(p.st.desc.Name) {
+	for _, d := range p.cfg.Ports.Tracker.Drift(p.st.desc().Name) {
 		var again bool
 		p.st.edit(func(st *moduleState) { again = st.repairs.note(d.Ref, time.Now()) })
 		if !again {
@@ -212,7 +212,7 @@ func (p *pass) drifted() (refs []object.Ref, contested string) {
 
 // restore repairs the objects, or all of the release when refs is nil.
 func (p *pass) restore(ctx context.Context, refs []object.Ref) error {
-	name := p.st.desc.Name
+	name := p.st.desc().Name
 	if err := p.applies.Acquire(ctx, 1); err != nil {
 		return err
 	}
@@ -241,7 +241,7 @@ const contestBackoff = 5 * time.Minute
 
 // finishRepair notes how a repair ended.
 func (p *pass) finishRepair(err error) {
-	name, why := p.st.desc.Name, p.why&(becauseDrift|becauseVerify)
+	name, why := p.st.desc().Name, p.why&(becauseDrift|becauseVerify)
 	reason, message := "", ""
 	var contested *errContested
 	switch {

@@ -102,8 +102,7 @@ type Loop struct {
 	renders, applies *semaphore.Weighted
 
 	global    *hookrun.Unit
-	modules   map[string]*moduleState // does not change after New
-	byOrder   []*moduleState          // by weight and name
+	roster    atomic.Pointer[roster]
 	published atomic.Pointer[Published]
 	converged atomic.Bool
 	// configSeen: a ConfigMap was there, in this process or an earlier one.
@@ -136,7 +135,6 @@ func New(cfg Config) *Loop {
 		renders: semaphore.NewWeighted(int64(cfg.ParallelRender)),
 		applies: semaphore.NewWeighted(int64(cfg.ParallelApply)),
 		global:  hookrun.NewUnit(hook.Global, cfg.GlobalHooksDir),
-		modules: map[string]*moduleState{},
 	}
 	engine := hookrun.Config{
 		Executables: cfg.Ports.Executables, Watcher: cfg.Ports.Watcher, Scheduler: cfg.Ports.Scheduler,
@@ -148,15 +146,7 @@ func New(cfg Config) *Loop {
 	l.hooks = hookrun.New(engine)
 	l.facts = newFactsKeeper(cfg.Ports.Facts, l.collectFacts, l.log)
 	l.ledger.init(cfg.OrderPatience, func(m string) { l.keys.add(m, becauseRetry) })
-	for _, d := range cfg.Modules.Modules {
-		st := newModuleState(d, cfg.Namespace)
-		if on, ok := cfg.Facts.Decisions[d.Name]; ok {
-			st.last = &on
-		}
-		l.modules[d.Name] = st
-		l.byOrder = append(l.byOrder, st)
-	}
-	l.noteCycles()
+	l.roster.Store(l.newRoster(cfg.Modules, nil))
 	return l
 }
 
@@ -196,7 +186,7 @@ func (l *Loop) Run(ctx context.Context) error {
 
 	l.hooks.End(&passes, l.cfg.ShutdownGrace, kill)
 	l.hooks.Stop(l.global)
-	for _, st := range l.byOrder {
+	for _, st := range l.all() {
 		l.hooks.Stop(st.unit)
 		st.stopStepTimer()
 	}
@@ -213,7 +203,7 @@ func (l *Loop) observeReleases(ctx context.Context) {
 		rels, err := l.cfg.Ports.Installer.List(ctx)
 		if err == nil {
 			for _, r := range rels {
-				if st := l.modules[r.Name]; st != nil {
+				if st := l.state(r.Name); st != nil {
 					st.edit(func(st *moduleState) { st.release, st.verify = r, true })
 				}
 			}
@@ -261,7 +251,7 @@ func (l *Loop) process(ctx context.Context, key string, why reason) {
 		globalPass{l}.process(ctx, why)
 		return
 	}
-	if st := l.modules[key]; st != nil {
+	if st := l.state(key); st != nil {
 		newPass(l, st, why).process(ctx)
 	}
 }
@@ -288,9 +278,9 @@ func (l *Loop) ObjectsChanged(module string, drifted bool) {
 // CapabilitiesChanged is for discovery: modules whose last render read the
 // cluster's capabilities are rendered again.
 func (l *Loop) CapabilitiesChanged() {
-	for _, st := range l.byOrder {
+	for _, st := range l.all() {
 		if st.rendersFromCluster() {
-			l.keys.add(st.desc.Name, becauseInputs)
+			l.keys.add(st.desc().Name, becauseInputs)
 		}
 	}
 }
@@ -298,10 +288,10 @@ func (l *Loop) CapabilitiesChanged() {
 // CRDChanged is for discovery: a CRD was deleted or changed by somebody else. The
 // module that brings it is looked at again.
 func (l *Loop) CRDChanged(name string) {
-	for _, st := range l.byOrder {
-		if st.on() && slices.ContainsFunc(st.desc.CRDs, func(c module.CRD) bool { return c.Name == name }) {
+	for _, st := range l.all() {
+		if st.on() && slices.ContainsFunc(st.desc().CRDs, func(c module.CRD) bool { return c.Name == name }) {
 			st.forgetCRDs()
-			l.keys.add(st.desc.Name, becauseInputs)
+			l.keys.add(st.desc().Name, becauseInputs)
 		}
 	}
 }
@@ -325,7 +315,7 @@ func (l *Loop) missed(s settings.Settings) bool {
 
 // anyRelease says whether a release of ours is there.
 func (l *Loop) anyRelease() bool {
-	for _, st := range l.byOrder {
+	for _, st := range l.all() {
 		if l.ours(st.installedRelease()) {
 			return true
 		}

@@ -58,7 +58,7 @@ const afterHelmRounds = 3
 
 func newPass(l *Loop, st *moduleState, why reason) *pass {
 	// First the ledger's revision: what is published after it makes the module dirty again.
-	revision := l.ledger.seen(st.desc.Name)
+	revision := l.ledger.seen(st.desc().Name)
 	return &pass{Loop: l, st: st, why: why, started: time.Now(), revision: revision, g: l.published.Load()}
 }
 
@@ -108,7 +108,7 @@ func (p *pass) stay(ctx context.Context) error {
 		off := errors.Is(context.Cause(hooks), errSwitchedOff)
 		release()
 		if off && ctx.Err() == nil { // the next pass removes the module
-			p.keys.add(p.st.desc.Name, becauseInputs)
+			p.keys.add(p.st.desc().Name, becauseInputs)
 			p.settle(err)
 			return err
 		}
@@ -129,7 +129,7 @@ func (p *pass) stay(ctx context.Context) error {
 // attempt takes an enabled module to what is wanted. Its hooks run under a context
 // of their own, which ends when the module is switched off.
 func (p *pass) attempt(ctx, hooks context.Context) error {
-	if blockers := p.ledger.begin(p.st.desc.Name, p.started); len(blockers) > 0 {
+	if blockers := p.ledger.begin(p.st.desc().Name, p.started); len(blockers) > 0 {
 		return &waiting{status.ReasonWaitingForModule, order.Describe(blockers), true}
 	}
 	if p.held() {
@@ -152,7 +152,7 @@ func (p *pass) attempt(ctx, hooks context.Context) error {
 			return err
 		}
 	}
-	p.keys.add(p.st.desc.Name, becauseInputs) // the release must show what afterHelm changed last
+	p.keys.add(p.st.desc().Name, becauseInputs) // the release must show what afterHelm changed last
 	return nil
 }
 
@@ -173,7 +173,7 @@ func (p *pass) unusable(ctx context.Context) error {
 // ready sees to what must be there before the first hook: CRDs, and for a first
 // install the required modules.
 func (p *pass) ready(ctx context.Context) error {
-	if len(p.st.desc.CRDs) > 0 {
+	if len(p.st.desc().CRDs) > 0 {
 		if err := p.crds(ctx); err != nil {
 			return because(status.ReasonCRDFailed, err)
 		}
@@ -189,7 +189,7 @@ func (p *pass) crds(ctx context.Context) error {
 	p.st.mu.Lock()
 	crds := p.st.crds
 	p.st.mu.Unlock()
-	if crds.digest == p.st.desc.Digest && crds.err == nil {
+	if crds.digest == p.st.desc().Digest && crds.err == nil {
 		return nil
 	}
 	p.step("applying CRDs")
@@ -202,14 +202,14 @@ func (p *pass) crds(ctx context.Context) error {
 // requirements returns a wait while required modules are not Ready. The wait is
 // noted before it is evaluated, so that no wake-up is lost.
 func (p *pass) requirements() error {
-	if len(p.st.desc.Requires) == 0 {
+	if len(p.st.desc().Requires) == 0 {
 		return nil
 	}
-	if err := p.st.circular(); err != nil {
+	if err := p.circular(p.st.desc().Name); err != nil {
 		return err
 	}
 	p.st.edit(func(st *moduleState) { st.waits = true })
-	message, missing := order.Unmet(p.st.desc.Requires, p.other)
+	message, missing := order.Unmet(p.st.desc().Requires, p.other)
 	if message == "" {
 		p.st.edit(func(st *moduleState) { st.waits = false })
 		return nil
@@ -222,13 +222,13 @@ func (p *pass) requirements() error {
 
 // other is a module as a requirement sees it.
 func (l *Loop) other(name string) order.Other {
-	st := l.modules[name]
+	st := l.state(name)
 	if st == nil {
 		return order.Other{}
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return order.Other{Exists: true, On: st.decision.On, Ready: st.ready, Version: st.desc.Version, Why: st.why}
+	return order.Other{Exists: true, On: st.decision.On, Ready: st.ready, Version: st.desc().Version, Why: st.why}
 }
 
 // round is beforeHelm, Helm, afterHelm. It reports whether afterHelm changed values.
@@ -242,7 +242,7 @@ func (p *pass) round(ctx, hooks context.Context) (again bool, err error) {
 			return false, err
 		}
 	}
-	if p.st.desc.HasChart {
+	if p.st.desc().HasChart {
 		if err := p.install(ctx); err != nil {
 			return false, err
 		}
@@ -270,7 +270,7 @@ func (p *pass) blown() error {
 func (p *pass) oscillates() error {
 	return &failure{status.ReasonOscillating, fmt.Errorf(
 		"hooks of %s changed its values more than %d times within a minute without a change from outside; "+
-			"look for a hook that writes something new at every run, such as the time", p.st.desc.Name, fuseLimit)}
+			"look for a hook that writes something new at every run, such as the time", p.st.desc().Name, fuseLimit)}
 }
 
 // held says that the fuse has blown and nothing came from outside since.
@@ -316,8 +316,8 @@ func (p *pass) settle(err error) {
 	}
 	in := p.inputs
 	p.st.edit(func(st *moduleState) { in.config = cmp.Or(st.ownConfig, in.config) })
-	p.ledger.end(p.st.desc.Name, in.digest(), p.revision)
-	p.wakeDependents(p.st.desc.Name)
+	p.ledger.end(p.st.desc().Name, in.digest(), p.revision)
+	p.wakeDependents(p.st.desc().Name)
 	if p.ledger.unsettled() == 0 {
 		p.keys.add(globalKey, becauseSettled)
 	}
@@ -325,7 +325,7 @@ func (p *pass) settle(err error) {
 
 // removed writes down that nothing of the module is left.
 func (p *pass) removed() {
-	p.keys.succeeded(p.st.desc.Name, becauseRetry)
+	p.keys.succeeded(p.st.desc().Name, becauseRetry)
 	p.st.edit(func(st *moduleState) {
 		st.attempt, st.reason, st.message = status.NotYet, "", ""
 		if !st.decision.On {
@@ -337,7 +337,7 @@ func (p *pass) removed() {
 
 // finish writes the outcome into the state and appoints the next try.
 func (p *pass) finish(err error) {
-	name := p.st.desc.Name
+	name := p.st.desc().Name
 	var w *waiting
 	switch {
 	case err == nil:
@@ -365,7 +365,7 @@ func (p *pass) finish(err error) {
 }
 
 func (p *pass) fail(err error) {
-	name, reason := p.st.desc.Name, status.ReasonApplyFailed
+	name, reason := p.st.desc().Name, status.ReasonApplyFailed
 	var f *failure
 	if errors.As(err, &f) {
 		reason = f.reason

@@ -73,7 +73,7 @@ func (p *pass) remove(ctx context.Context) error {
 	if err := p.uninstall(ctx); err != nil {
 		return err
 	}
-	if left := remaining(p.cfg.Ports.Tracker.Health(p.st.desc.Name)); left != "" {
+	if left := remaining(p.cfg.Ports.Tracker.Health(p.st.desc().Name)); left != "" {
 		return &waiting{reason: status.ReasonUninstalling, message: "waiting until these objects are gone: " + left}
 	}
 	if _, err := p.hooks.Phase(ctx, p.st.unit, hook.AfterDeleteHelm, p.hooksOf(p.why, p.g, p.step)); err != nil {
@@ -84,7 +84,7 @@ func (p *pass) remove(ctx context.Context) error {
 
 // awaitLeave waits for modules that require this one and for higher weights that go too.
 func (p *pass) awaitLeave() error {
-	d := p.st.desc
+	d := p.st.desc()
 	me, all := p.leaving.enter(leaver(d))
 	held := order.HeldBy(me, all, time.Now(), p.patience())
 	if len(held) == 0 {
@@ -107,7 +107,7 @@ func (p *pass) patience() time.Duration { return max(0, p.cfg.OrderPatience) }
 
 // uninstall runs beforeDeleteHelm and Helm, once.
 func (p *pass) uninstall(ctx context.Context) error {
-	name := p.st.desc.Name
+	name := p.st.desc().Name
 	p.st.mu.Lock()
 	gone, exists := p.st.gone, p.ours(p.st.release)
 	p.st.mu.Unlock()
@@ -142,7 +142,7 @@ func (p *pass) uninstall(ctx context.Context) error {
 // forget drops everything of a removed module: hooks, monitors, facts, metrics, and its
 // namespace when it is ours and empty.
 func (p *pass) forget(ctx context.Context) error {
-	name := p.st.desc.Name
+	name := p.st.desc().Name
 	if err := p.hooks.Withdraw(ctx, p.st.unit); err != nil {
 		return because(status.ReasonUninstallFailed, err)
 	}
@@ -172,23 +172,23 @@ func (p *pass) forget(ctx context.Context) error {
 }
 
 func (p *pass) removeNamespace(ctx context.Context) {
-	ns := p.st.namespace
+	ns := p.namespace(p.st.desc())
 	if ns == p.cfg.Namespace {
 		return
 	}
-	for _, other := range p.byOrder {
-		if other != p.st && other.namespace == ns && (other.on() || other.installedRelease().Exists()) {
+	for _, other := range p.all() {
+		if other != p.st && p.namespace(other.desc()) == ns && (other.on() || other.installedRelease().Exists()) {
 			return
 		}
 	}
 	removed, why, err := p.cfg.Ports.Cluster.RemoveNamespace(ctx, ns, p.cfg.Instance)
 	switch {
 	case err != nil:
-		p.log.Warn("namespace cannot be removed", "module", p.st.desc.Name, "namespace", ns, "error", err)
+		p.log.Warn("namespace cannot be removed", "module", p.st.desc().Name, "namespace", ns, "error", err)
 	case removed:
-		p.log.Info("namespace removed", "module", p.st.desc.Name, "namespace", ns)
+		p.log.Info("namespace removed", "module", p.st.desc().Name, "namespace", ns)
 	default:
-		p.log.Info("namespace stays", "module", p.st.desc.Name, "namespace", ns, "why", why)
+		p.log.Info("namespace stays", "module", p.st.desc().Name, "namespace", ns, "why", why)
 	}
 }
 

@@ -60,9 +60,9 @@ func (l *Loop) applySettings(next settings.Settings) {
 	wakeGlobal = wakeGlobal || globalEdited || mended
 	l.announce("", problems["global"])
 	delete(problems, "global")
-	for _, st := range l.byOrder {
-		l.applySection(st, next, problems[st.desc.Key], globalEdited)
-		delete(problems, st.desc.Key)
+	for _, st := range l.all() {
+		l.applySection(st, next, problems[st.desc().Key], globalEdited)
+		delete(problems, st.desc().Key)
 	}
 	for section, messages := range problems {
 		l.log.Warn("ConfigMap key concerns no module", "key", section, "problem", strings.Join(messages, "; "))
@@ -78,12 +78,12 @@ func (l *Loop) tellUnknown(before, next settings.Settings) {
 	unknown := func(s settings.Settings) []string {
 		var out []string
 		for key := range s.Sections {
-			if key != hook.Global.Section() && l.modules[values.Name(key)] == nil {
+			if key != hook.Global.Section() && l.state(values.Name(key)) == nil {
 				out = append(out, key)
 			}
 		}
 		for key := range s.Enabled {
-			if l.modules[values.Name(key)] == nil {
+			if l.state(values.Name(key)) == nil {
 				out = append(out, key+hook.EnabledSuffix)
 			}
 		}
@@ -105,8 +105,8 @@ func (l *Loop) tellUnknown(before, next settings.Settings) {
 func (l *Loop) keep(before, next settings.Settings) settings.Settings {
 	next.Sections, next.Enabled, next.Maintenance = before.Sections, before.Enabled, before.Maintenance
 	message := "there is no ConfigMap " + l.cfg.Instance + "; what was read from it last stays in force until it is back"
-	for _, st := range l.byOrder {
-		next.Problems = append(next.Problems, settings.Problem{Key: st.desc.Key, Message: message})
+	for _, st := range l.all() {
+		next.Problems = append(next.Problems, settings.Problem{Key: st.desc().Key, Message: message})
 	}
 	return next
 }
@@ -121,7 +121,7 @@ func (l *Loop) setConfig(o hook.Owner, section values.Map, revision int64) (edit
 }
 
 func (l *Loop) applySection(st *moduleState, next settings.Settings, problems []string, globalEdited bool) {
-	edited, err := l.setConfig(st.unit.Owner, next.Sections[st.desc.Key], next.Revision)
+	edited, err := l.setConfig(st.unit.Owner, next.Sections[st.desc().Key], next.Revision)
 	if err != nil {
 		problems = append(problems, err.Error())
 	}
@@ -132,7 +132,7 @@ func (l *Loop) applySection(st *moduleState, next settings.Settings, problems []
 		changed = st.configProblem != text
 		st.configProblem = text
 		// Without a valid section there is none to keep: the module stays as it is until there is one.
-		unread := (err != nil || unreadable(next, st.desc.Key)) && (st.unread || !st.configured)
+		unread := (err != nil || unreadable(next, st.desc().Key)) && (st.unread || !st.configured)
 		mended = st.unread && !unread
 		st.unread, st.configured, st.configMissed = unread, true, missed
 		if edited || globalEdited {
@@ -141,15 +141,15 @@ func (l *Loop) applySection(st *moduleState, next settings.Settings, problems []
 	})
 	if changed {
 		if !missed { // the global pass tells of a missing ConfigMap, once
-			l.announce(st.desc.Name, problems)
+			l.announce(st.desc().Name, problems)
 		}
-		l.keys.add(st.desc.Name, becauseHealth)
+		l.keys.add(st.desc().Name, becauseHealth)
 	}
 	if edited {
 		l.refresh(st)
 	}
 	if mended {
-		l.keys.add(st.desc.Name, becauseInputs)
+		l.keys.add(st.desc().Name, becauseInputs)
 	}
 }
 

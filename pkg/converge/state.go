@@ -1,9 +1,11 @@
 package converge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/enable"
@@ -18,10 +20,8 @@ import (
 // moduleState is what a Loop knows of one module. Its key's pass writes most of
 // it; others read it for status and for the conditions of other modules.
 type moduleState struct {
-	desc      *module.Descriptor
-	namespace string
-	cycle     string // the circle of requirements it is on, "" if none
-	unit      *hookrun.Unit
+	artifact atomic.Pointer[module.Descriptor] // what is in force
+	unit     *hookrun.Unit
 
 	reporting sync.Mutex // held while a status is derived and handed over
 
@@ -71,13 +71,17 @@ type crdState struct {
 	err    error
 }
 
-func newModuleState(d *module.Descriptor, operatorNamespace string) *moduleState {
-	ns := d.Namespace
-	if ns == "" {
-		ns = operatorNamespace
-	}
-	return &moduleState{desc: d, namespace: ns, unit: hookrun.NewUnit(hook.Owner{Module: d.Name}, d.HooksDir)}
+func newModuleState(d *module.Descriptor) *moduleState {
+	st := &moduleState{unit: hookrun.NewUnit(hook.Owner{Module: d.Name}, d.HooksDir)}
+	st.artifact.Store(d)
+	return st
 }
+
+// desc is the module as it is in force.
+func (st *moduleState) desc() *module.Descriptor { return st.artifact.Load() }
+
+// namespace is where a module's objects live.
+func (l *Loop) namespace(d *module.Descriptor) string { return cmp.Or(d.Namespace, l.cfg.Namespace) }
 
 func (st *moduleState) on() bool {
 	st.mu.Lock()

@@ -19,9 +19,9 @@ func (p *pass) awaitGone(result installed.Result) {
 	for i, o := range result.Objects {
 		refs[i] = o.Ref
 	}
-	p.cfg.Ports.Tracker.AwaitGone(p.st.desc.Name, refs)
+	p.cfg.Ports.Tracker.AwaitGone(p.st.desc().Name, refs)
 	if len(result.Kept) > 0 {
-		p.cfg.Ports.Reporter.Event(p.st.desc.Name, false, "ObjectsKept", "the uninstall left these objects in place: "+join(result.Kept))
+		p.cfg.Ports.Reporter.Event(p.st.desc().Name, false, "ObjectsKept", "the uninstall left these objects in place: "+join(result.Kept))
 	}
 }
 
@@ -40,7 +40,7 @@ func join(refs []object.Ref) string {
 // modules that waited for this one to be Ready.
 func (l *Loop) report(st *moduleState) {
 	if l.show(st) {
-		l.wakeWaiting(st.desc.Name)
+		l.wakeWaiting(st.desc().Name)
 	}
 }
 
@@ -62,16 +62,16 @@ func (l *Loop) show(st *moduleState) bool {
 	})
 	l.cfg.Ports.Reporter.Report(m)
 	if moved && !ready {
-		l.tellWaiting(st.desc.Name)
+		l.tellWaiting(st.desc().Name)
 	}
 	return ready
 }
 
 // tellWaiting has the modules that wait for the given one say what it waits for itself.
 func (l *Loop) tellWaiting(name string) {
-	for _, other := range l.byOrder {
-		if dependsOn(other.desc, name) && other.isWaiting() {
-			l.keys.add(other.desc.Name, becauseHealth)
+	for _, other := range l.all() {
+		if dependsOn(other.desc(), name) && other.isWaiting() {
+			l.keys.add(other.desc().Name, becauseHealth)
 		}
 	}
 }
@@ -84,26 +84,26 @@ func (st *moduleState) isWaiting() bool {
 
 // waitsFor is for whom a module waits now, "" for nobody.
 func (l *Loop) waitsFor(st *moduleState) string {
-	if blockers := l.ledger.blockers(st.desc.Name); len(blockers) > 0 {
+	if blockers := l.ledger.blockers(st.desc().Name); len(blockers) > 0 {
 		return order.Describe(blockers)
 	}
 	if !st.isWaiting() {
 		return ""
 	}
-	message, _ := order.Unmet(st.desc.Requires, l.other)
+	message, _ := order.Unmet(st.desc().Requires, l.other)
 	return message
 }
 
 // wakeWaiting adds the modules whose attempt waits for the given one.
 func (l *Loop) wakeWaiting(name string) {
-	for _, other := range l.byOrder {
-		if !dependsOn(other.desc, name) {
+	for _, other := range l.all() {
+		if !dependsOn(other.desc(), name) {
 			continue
 		}
 		waits := false
 		other.edit(func(st *moduleState) { waits, st.waits = st.waits, false })
 		if waits {
-			l.keys.add(other.desc.Name, becauseRetry)
+			l.keys.add(other.desc().Name, becauseRetry)
 		}
 	}
 }
@@ -114,18 +114,18 @@ func (l *Loop) summarize(st *moduleState) status.Module {
 	tracked := st.tracked
 	st.mu.Unlock()
 	if tracked {
-		objs = l.cfg.Ports.Tracker.Health(st.desc.Name)
+		objs = l.cfg.Ports.Tracker.Health(st.desc().Name)
 	}
 	waitsFor := l.waitsFor(st)
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	f := status.Facts{
-		Name: st.desc.Name, Weight: st.desc.Weight, Version: st.desc.Version, Namespace: st.namespace,
+		Name: st.desc().Name, Weight: st.desc().Weight, Version: st.desc().Version, Namespace: l.namespace(st.desc()),
 		On: st.decision.On, Why: st.decision.Why, Undecided: !st.decided, ConfigProblem: st.configProblem, ConfigMissing: st.configMissed,
 		Attempt: st.attempt, Reason: st.reason, Message: st.message,
 		FailingSince: st.failing, StalledAfter: l.cfg.StalledAfter, Now: time.Now(), NextTry: st.nextTry,
 		Installed: st.release.Exists(), Uninstalling: st.removing, Revision: st.release.Revision, Global: st.seen,
-		HasChart: st.desc.HasChart, Objects: objs,
+		HasChart: st.desc().HasChart, Objects: objs,
 		HealthReason: st.healthReason, HealthMessage: st.healthMessage,
 	}
 	f.FailingHooks, f.HangingHooks = st.runs.lines()
@@ -140,8 +140,8 @@ func (l *Loop) summarize(st *moduleState) status.Module {
 
 // Status is the newest status of every module, by weight and name.
 func (l *Loop) Status() []status.Module {
-	out := make([]status.Module, len(l.byOrder))
-	for i, st := range l.byOrder {
+	out := make([]status.Module, len(l.all()))
+	for i, st := range l.all() {
 		out[i] = l.summarize(st)
 	}
 	return out

@@ -1,0 +1,71 @@
+package converge
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/addon-operator/addon-operator/pkg/module"
+	"github.com/addon-operator/addon-operator/pkg/status"
+)
+
+// roster is the modules that a Loop knows. It does not change; another one takes its place.
+type roster struct {
+	set     *module.Set
+	byName  map[string]*moduleState
+	byOrder []*moduleState // by weight and name
+	// cycles are the circles of requirements, by module on one.
+	cycles map[string]string
+}
+
+// modules is the newest reading of the directories.
+func (l *Loop) modules() *module.Set { return l.roster.Load().set }
+
+// state is what is known of a module, nil when it is in no directory.
+func (l *Loop) state(name string) *moduleState { return l.roster.Load().byName[name] }
+
+// all are the modules by weight and name.
+func (l *Loop) all() []*moduleState { return l.roster.Load().byOrder }
+
+// newRoster takes states over from an earlier roster, which may be nil, and makes
+// those that are missing.
+func (l *Loop) newRoster(set *module.Set, before *roster) *roster {
+	r := &roster{set: set, byName: map[string]*moduleState{}, cycles: map[string]string{}}
+	for _, d := range set.Modules {
+		var st *moduleState
+		if before != nil {
+			st = before.byName[d.Name]
+		}
+		if st == nil {
+			st = newModuleState(d)
+			if on, ok := l.cfg.Facts.Decisions[d.Name]; ok {
+				st.last = &on
+			}
+		}
+		r.byName[d.Name] = st
+		r.byOrder = append(r.byOrder, st)
+	}
+	r.noteCycles(l)
+	return r
+}
+
+// noteCycles marks the modules that require each other in a circle: none of them
+// can be installed, and everybody else goes on.
+func (r *roster) noteCycles(l *Loop) {
+	for _, cycle := range module.Cycles(r.set.Modules) {
+		text := strings.Join(append(cycle, cycle[0]), " > ")
+		l.log.Error("modules require each other in a circle; none of them can be installed", "cycle", text)
+		for _, name := range cycle {
+			r.cycles[name] = text
+		}
+	}
+}
+
+// circular is the wait of a module on a cycle, nil for any other.
+func (l *Loop) circular(name string) error {
+	cycle := l.roster.Load().cycles[name]
+	if cycle == "" {
+		return nil
+	}
+	return &waiting{reason: status.ReasonRequirement,
+		message: fmt.Sprintf("requires itself: %s; take one of these out of `requires` in its module.yaml", cycle)}
+}
