@@ -21,6 +21,7 @@
 // DECIDE: pure functions over the model.
 //
 //	enable     is a module on, and who decided
+//	explain    where a value comes from, what moved, how objects differ
 //	order      may a module start, and if not, whom does it wait for
 //	release    observed and wanted release > one action
 //

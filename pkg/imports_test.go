@@ -14,7 +14,7 @@ func layers() map[string]int {
 	out := map[string]int{}
 	for layer, names := range [][]string{
 		{"object", "values", "schema", "hook", "module", "settings", "installed", "status"},
-		{"enable", "order", "release"},
+		{"enable", "explain", "order", "release"},
 		{"kube", "helm", "exec", "cron", "config", "report", "metrics", "web", "webhook", "sdk"},
 		{"store", "hookrun"},
 		{"converge", "hooksonly"},

@@ -183,7 +183,7 @@ func (p globalPass) enableInput(ctx context.Context, st *moduleState, conf setti
 // the decision began, and that acts at once.
 func (p globalPass) record(st *moduleState, d enable.Decision) {
 	if on, ok := p.configured.newest().Enabled[st.desc().Key]; ok && !on && d.On {
-		d = enable.Decision{Why: "off by the ConfigMap"}
+		d = enable.ByUser(d.Voices)
 	}
 	turned := false
 	st.edit(func(st *moduleState) {
@@ -378,7 +378,7 @@ func (l *Loop) explicitlyOff() {
 		if on, ok := conf.Enabled[st.desc().Key]; !ok || on {
 			continue
 		}
-		globalPass{l}.record(st, enable.Decision{Why: "off by the ConfigMap"})
+		globalPass{l}.record(st, enable.ByUser(st.voices()))
 		l.refresh(st)
 		if st.leaves(l.cfg.Instance) {
 			l.leaving.enter(leaver(st.desc()))

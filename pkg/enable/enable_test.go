@@ -45,3 +45,32 @@ func TestDecide(t *testing.T) {
 		})
 	}
 }
+
+// C-335: every voice is told with its opinion, and one of them decided.
+func TestVoices(t *testing.T) {
+	on, off := true, false
+	veto := func() (bool, string, error) { return false, "no nodes", nil }
+	for name, c := range map[string]struct {
+		d    Decision
+		by   string
+		want string
+	}{
+		"silence":               {Decide(Input{}), ByDefault, "values.yaml nothing, global hooks nothing, ConfigMap nothing"},
+		"the ConfigMap decides": {Decide(Input{Static: &on, Dynamic: &on, DynamicBy: "h", Config: &off}), ByConfig, "values.yaml on, global hook h on, ConfigMap off"},
+		"the script vetoes":     {Decide(Input{Static: &on, Script: veto}), ByScript, "values.yaml on, global hooks nothing, ConfigMap nothing, enabled script vetoes"},
+		"a script is not asked": {Decide(Input{Static: &off, Script: veto}), ByStatic, "values.yaml off, global hooks nothing, ConfigMap nothing, enabled script not asked"},
+		"a decision is held":    {Decide(Input{ConfigMissing: true, Last: &on}), ByLast, "values.yaml nothing, global hooks nothing, ConfigMap nothing"},
+		"the user's off acts":   {ByUser(Decide(Input{Static: &on, Script: func() (bool, string, error) { return true, "", nil }}).Voices), ByConfig, "values.yaml on, global hooks nothing, ConfigMap off, enabled script not asked"},
+		"the user's first off":  {ByUser(nil), ByConfig, "ConfigMap off"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var said []string
+			for _, v := range c.d.Voices {
+				said = append(said, v.Who+" "+v.Says)
+			}
+			if got := strings.Join(said, ", "); c.d.By != c.by || got != c.want {
+				t.Errorf("by %s: %s", c.d.By, got)
+			}
+		})
+	}
+}

@@ -117,17 +117,7 @@ func (s *Store) Section(o hook.Owner) *Section {
 
 // rebuild computes the effective values from config and the section's other layers.
 func (sec *Section) rebuild(config values.Map) error {
-	base := sec.schemas.Config.Default(sec.static)
-	merged := sec.schemas.Values.Default(values.Merge(base, config))
-	sets := make([][]values.Stamped, 0, len(sec.sets))
-	for _, name := range slices.Sorted(maps.Keys(sec.sets)) {
-		sets = append(sets, sec.sets[name].ops)
-	}
-	folded, _ := values.Fold(values.Map{sec.key: merged}, sets...)[sec.key].(values.Map)
-	if sec.Owner.IsGlobal() {
-		folded = override(folded)
-	}
-	effective, err := values.New(folded)
+	effective, err := values.New(sec.effective(config))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,18 @@
+package store
+
+import "maps"
+
+// Scratch is a copy to try things on; what is done to it concerns nobody else.
+func (s *Store) Scratch() *Store {
+	out := &Store{sections: make(map[string]*cell, len(s.sections)), absent: s.absent}
+	out.seq.Store(s.seq.Load())
+	for key, c := range s.sections {
+		copied := &cell{}
+		copied.now.Store(c.now.Load())
+		out.sections[key] = copied
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out.flags = maps.Clone(s.flags)
+	return out
+}
