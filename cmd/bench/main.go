@@ -14,6 +14,9 @@
 // answer to the edit, until a watcher of bench's own saw the last wanted object
 // with the wanted content. Memory is VmHWM (peak) and VmRSS (idle) of the
 // operator's process.
+//
+// The curve compares what one module costs, in CPU time, as their number grows. By
+// itself: bench -modules= -distinct=0 -objects=0 -curve=50,200,1000 -runs=1
 package main
 
 import (
@@ -58,6 +61,7 @@ type config struct {
 	modules  []int         // how many modules, one table each
 	distinct int           // modules of distinct weights; 0 leaves the measurement out
 	objects  int           // watched ConfigMaps; 0 leaves the measurement out
+	curve    []int         // how many modules at each point of the curve
 	watching bool          // measure watchers beside each other
 	runs     int           // how often everything is repeated
 	idle     time.Duration // from converged to the reading of idle memory
@@ -72,9 +76,10 @@ type config struct {
 
 func parse(args []string) (config, error) {
 	cfg := config{progress: os.Stderr}
-	modules := ""
+	modules, curve := "", ""
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.StringVar(&modules, "modules", "10,50,200", "numbers of modules, one table each; empty for none")
+	f.StringVar(&curve, "curve", "50,200,1000", "numbers of modules whose cost per module is compared; empty for none")
 	f.IntVar(&cfg.distinct, "distinct", 20, "modules with distinct weights; 0 leaves it out")
 	f.IntVar(&cfg.objects, "objects", 10_000, "ConfigMaps of 6 KB watched by one hook; 0 leaves it out")
 	f.BoolVar(&cfg.watching, "watching", true, "measure one binding over these ConfigMaps beside a bare informer")
@@ -95,6 +100,9 @@ func parse(args []string) (config, error) {
 	var err error
 	if cfg.modules, err = numbers(modules); err != nil {
 		return cfg, fmt.Errorf("--modules: %w", err)
+	}
+	if cfg.curve, err = numbers(curve); err != nil {
+		return cfg, fmt.Errorf("--curve: %w", err)
 	}
 	return cfg, cfg.validate()
 }
@@ -171,6 +179,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		t, err := measureDistinct(ctx, cfg)
 		if err != nil {
 			return fmt.Errorf("%d distinct weights: %w", cfg.distinct, err)
+		}
+		tables = append(tables, t)
+	}
+	if len(cfg.curve) > 0 {
+		t, err := measureCurve(ctx, cfg)
+		if err != nil {
+			return fmt.Errorf("curve: %w", err)
 		}
 		tables = append(tables, t)
 	}

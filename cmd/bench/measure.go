@@ -27,7 +27,7 @@ type series func(ctx context.Context, run int) error
 
 // measureModules makes the table of n modules of equal weight.
 func measureModules(ctx context.Context, cfg config, n int) (table, error) {
-	b := &bench{cfg: cfg, modules: testkit.Synthetic{Modules: n}, sheet: sheet{}}
+	b := &bench{cfg: cfg, modules: testkit.Synthetic{Modules: n, Replicas: 1}, sheet: sheet{}}
 	if err := b.runs(ctx, fmt.Sprintf("%d modules", n), b.operator, b.helm, b.objects, b.hooks); err != nil {
 		return table{}, err
 	}
@@ -37,7 +37,7 @@ func measureModules(ctx context.Context, cfg config, n int) (table, error) {
 // measureDistinct makes the table of modules that the operator takes one after the
 // other, beside the same work done one by one.
 func measureDistinct(ctx context.Context, cfg config) (table, error) {
-	b := &bench{cfg: cfg, modules: testkit.Synthetic{Modules: cfg.distinct, DistinctWeights: true}, sheet: sheet{}}
+	b := &bench{cfg: cfg, modules: testkit.Synthetic{Modules: cfg.distinct, Replicas: 1, DistinctWeights: true}, sheet: sheet{}}
 	if err := b.runs(ctx, fmt.Sprintf("%d distinct weights", cfg.distinct), b.firstConverge, b.oneByOne); err != nil {
 		return table{}, err
 	}
@@ -211,15 +211,16 @@ func (b *bench) place(s *scene) place {
 	return place{binary: b.cfg.operator, kubeconfig: b.cluster.Kubeconfig, dir: s.work.dir, namespace: s.work.namespace}
 }
 
-// profiled takes a CPU profile of the first run's seconds from now on, if profiles
-// are wanted; the answer comes when it is written.
+// profiled takes a CPU profile of the first run from now on, if profiles are
+// wanted; the answer comes when it is written. More modules take more seconds.
 func (b *bench) profiled(ctx context.Context, o *operator, run int, name string) <-chan error {
 	done := make(chan error, 1)
 	if b.cfg.profile == "" || run > 0 {
 		done <- nil
 		return done
 	}
-	go func() { done <- o.profile(ctx, b.profileFile(name), "profile?seconds=4") }()
+	seconds := 4 + b.modules.Modules/40
+	go func() { done <- o.profile(ctx, b.profileFile(name), fmt.Sprintf("profile?seconds=%d", seconds)) }()
 	return done
 }
 

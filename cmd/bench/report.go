@@ -61,6 +61,8 @@ type table struct {
 	title string
 	rows  []row
 	plain [][]string // in place of rows, its heading first
+	// missed: what plain shows is over its target.
+	missed bool
 }
 
 // Only tables of this many modules have targets: the targets were set for it.
@@ -129,7 +131,7 @@ func (r row) over() bool {
 	return r.atMost > 0 && median(r.values[byOperator]) > r.atMost || r.ratio > 0 && ok && q > r.ratio
 }
 
-func (t table) over() bool { return slices.ContainsFunc(t.rows, row.over) }
+func (t table) over() bool { return t.missed || slices.ContainsFunc(t.rows, row.over) }
 
 // target is the bound and whether it is kept.
 func (r row) target() string {

@@ -22,7 +22,7 @@ type workload struct {
 const noNote = "none"
 
 func newWorkload(tmp, namespace, fact string, modules testkit.Synthetic) (workload, error) {
-	modules.ConfigMaps, modules.Replicas = configMaps, 1
+	modules.ConfigMaps = configMaps
 	dir, err := os.MkdirTemp(tmp, namespace+"-")
 	if err != nil {
 		return workload{}, err
@@ -56,7 +56,7 @@ func (w workload) note(i int) string {
 
 // values are what the operator would hand to the chart of module i.
 func (w workload) values(i int) map[string]any {
-	return map[string]any{w.modules.Name(i): map[string]any{"replicas": 1, "note": w.note(i), "seen": w.fact}}
+	return map[string]any{w.modules.Name(i): map[string]any{"replicas": w.modules.Replicas, "note": w.note(i), "seen": w.fact}}
 }
 
 // everything is what the cluster shows when all modules are installed.
