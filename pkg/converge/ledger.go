@@ -82,7 +82,7 @@ func (l *ledger) begin(module string, now time.Time) []order.Peer {
 	}
 	e.waiting = true
 	if l.patience > 0 && e.dirty() {
-		if b := order.Blockers(e.weight, l.peers(), now, l.patience); len(b) > 0 {
+		if b := order.Blockers(e.weight, l.dirtyBelow(e.weight), now, l.patience); len(b) > 0 {
 			return b
 		}
 	}
@@ -127,7 +127,7 @@ func (l *ledger) blockers(module string) []order.Peer {
 	if e == nil || !e.waiting {
 		return nil
 	}
-	return order.Blockers(e.weight, l.peers(), time.Now(), l.patience)
+	return order.Blockers(e.weight, l.dirtyBelow(e.weight), time.Now(), l.patience)
 }
 
 // waiting lists the modules that wait for their turn.
@@ -175,10 +175,13 @@ func (l *ledger) wakeAll(modules []string) {
 	}
 }
 
-func (l *ledger) peers() []order.Peer {
-	out := make([]order.Peer, 0, len(l.entries))
+// dirtyBelow are the dirty modules of a lower weight, the only ones that may hold others up.
+func (l *ledger) dirtyBelow(weight int) []order.Peer {
+	var out []order.Peer
 	for name, e := range l.entries {
-		out = append(out, order.Peer{Name: name, Weight: e.weight, Dirty: e.dirty(), Since: e.since})
+		if e.weight < weight && e.dirty() {
+			out = append(out, order.Peer{Name: name, Weight: e.weight, Dirty: true, Since: e.since})
+		}
 	}
 	slices.SortFunc(out, func(a, b order.Peer) int {
 		return cmp.Or(cmp.Compare(a.Weight, b.Weight), cmp.Compare(a.Name, b.Name))

@@ -13,8 +13,26 @@ type moduleMetrics struct {
 	runErrors, redeployed           *prometheus.CounterVec
 	enabled, enabledTelemetry, info *prometheus.GaugeVec
 	configErrors                    *prometheus.CounterVec
-	// one keeps the replacing of a module's series whole.
-	one *sync.Mutex
+	shown *shownModules
+}
+
+// shownModules is what the series of C-509 say of each module.
+type shownModules struct {
+	// mu keeps the replacing of a module's series whole.
+	mu  sync.Mutex
+	now map[string]shownModule
+}
+
+type shownModule struct {
+	version string
+	on      bool
+}
+
+func (m shownModule) state() (text string, value float64) {
+	if m.on {
+		return "true", 1
+	}
+	return "false", 0
 }
 
 func newModuleMetrics(f factory) moduleMetrics {
@@ -26,7 +44,7 @@ func newModuleMetrics(f factory) moduleMetrics {
 		enabled:      f.gauge("mm_module_enabled", "1 while a module is on.", "module", "version"),
 		info:         f.gauge("mm_module_info", "1 for each module that is known.", "module", "enabled", "critical"),
 		configErrors: f.counter("config_values_errors_total", "Keys of the ConfigMap that could not be used."),
-		one:          &sync.Mutex{},
+		shown:        &shownModules{now: map[string]shownModule{}},
 	}
 	m.enabledTelemetry = register(f, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "d8_telemetry_module_enabled", Help: "1 while a module is on."}, []string{"module", "version"}))
 	m.configErrors.WithLabelValues() // there from the start
@@ -48,31 +66,41 @@ func (s *Self) ModuleRun(module, activation string, took, helm time.Duration, up
 	}
 }
 
-// Enabled shows whether a module is on (C-509).
+// Enabled shows whether a module is on (C-509). Saying the same again costs nothing.
 func (s *Self) Enabled(module, version string, on bool) {
 	m := s.modules
-	m.one.Lock()
-	defer m.one.Unlock()
-	state, value := "false", 0.0
-	if on {
-		state, value = "true", 1
+	m.shown.mu.Lock()
+	defer m.shown.mu.Unlock()
+	next := shownModule{version, on}
+	before, known := m.shown.now[module]
+	if known && before == next {
+		return
 	}
-	of := prometheus.Labels{"module": module}
-	// Series of a version before would go on to say that it is on.
-	for _, v := range []*prometheus.GaugeVec{m.enabled, m.enabledTelemetry, m.info} {
-		v.DeletePartialMatch(of)
+	if known { // series of a version before would go on to say that it is on
+		m.drop(module, before)
 	}
+	m.shown.now[module] = next
+	state, value := next.state()
 	m.enabled.WithLabelValues(module, version).Set(value)
 	m.enabledTelemetry.WithLabelValues(module, version).Set(value)
 	// No module is critical here: a failing one stops no other.
 	m.info.WithLabelValues(module, state, "false").Set(1)
 }
 
+// drop removes what is shown of a module, by its exact labels: looking for them takes time that grows with all modules.
+func (m moduleMetrics) drop(module string, was shownModule) {
+	state, _ := was.state()
+	m.enabled.DeleteLabelValues(module, was.version)
+	m.enabledTelemetry.DeleteLabelValues(module, was.version)
+	m.info.DeleteLabelValues(module, state, "false")
+}
+
 // ForgetModule drops every series of a module that is gone.
 func (s *Self) ForgetModule(module string) {
 	m := s.modules
-	m.one.Lock()
-	defer m.one.Unlock()
+	m.shown.mu.Lock()
+	defer m.shown.mu.Unlock()
+	delete(m.shown.now, module)
 	of := prometheus.Labels{"module": module}
 	for _, v := range []vector{m.runSeconds, m.helmSeconds, m.runErrors, m.redeployed, m.enabled, m.enabledTelemetry, m.info} {
 		v.DeletePartialMatch(of)
