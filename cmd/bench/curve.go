@@ -20,7 +20,7 @@ import (
 const (
 	// curveFirst is from exec until all is installed and the operator is at rest.
 	curveFirst measure = "first converge"
-	// curvePass is a new global value that no chart shows: every module's hook runs, every
+	// curvePass, of the second process, is a new global value that no chart shows: every module's hook runs, every
 	// chart is rendered, and nothing is applied.
 	curvePass measure = "every module's pass, nothing to apply"
 	// curveRestart is from exec of a second process until it is at rest: hooks run, nothing is rendered.
@@ -71,14 +71,16 @@ func (c *curve) run(ctx context.Context, run int) (err error) {
 	if err != nil {
 		return err
 	}
-	defer o.stop()
-	for _, step := range []func(context.Context, *scene, *operator) error{c.first, c.resting, c.pass} {
-		if err := step(ctx, s, o); err != nil {
-			return err
-		}
-	}
+	err = errors.Join(c.first(o), c.resting(ctx, o))
 	o.stop()
-	return c.again(ctx, s)
+	if err != nil {
+		return err
+	}
+	if o, err = c.again(ctx, s); err != nil {
+		return err
+	}
+	defer o.stop()
+	return c.pass(ctx, s, o)
 }
 
 // took notes the CPU time since before.
@@ -95,11 +97,9 @@ func (c *curve) took(what measure, o *operator, self, hooks int64) error {
 	return nil
 }
 
-func (c *curve) first(_ context.Context, _ *scene, o *operator) error {
-	return c.took(curveFirst, o, 0, 0)
-}
+func (c *curve) first(o *operator) error { return c.took(curveFirst, o, 0, 0) }
 
-func (c *curve) resting(ctx context.Context, _ *scene, o *operator) error {
+func (c *curve) resting(ctx context.Context, o *operator) error {
 	if len(c.point.memory) > 0 {
 		return nil // once: it takes its time
 	}
@@ -146,28 +146,28 @@ func (c *curve) pass(ctx context.Context, s *scene, o *operator) error {
 	return c.unmoved(ctx, s, o, releases)
 }
 
-// again starts a second process that finds nothing to do.
-func (c *curve) again(ctx context.Context, s *scene) error {
+// again starts a second process, which finds nothing to do.
+func (c *curve) again(ctx context.Context, s *scene) (*operator, error) {
 	releases, err := c.cluster.revisions(ctx, s.work.namespace)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o, err := startOperator(c.place(s))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer o.stop()
 	profiled := c.profiled(ctx, o, len(c.point.self[curveRestart]), "curve-restart-cpu")
-	if _, err := o.ready(ctx); err != nil {
-		return fmt.Errorf("restart: %w", err)
+	if _, err = o.ready(ctx); err == nil {
+		err = errors.Join(o.quiet(ctx), <-profiled)
 	}
-	if err := errors.Join(o.quiet(ctx), <-profiled); err != nil {
-		return err
+	if err == nil {
+		err = errors.Join(c.took(curveRestart, o, 0, 0), c.unmoved(ctx, s, o, releases))
 	}
-	if err := c.took(curveRestart, o, 0, 0); err != nil {
-		return err
+	if err != nil {
+		o.stop()
+		return nil, fmt.Errorf("restart: %w", err)
 	}
-	return c.unmoved(ctx, s, o, releases)
+	return o, nil
 }
 
 // unmoved fails when a release record is new or changed.

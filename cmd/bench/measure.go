@@ -219,7 +219,7 @@ func (b *bench) profiled(ctx context.Context, o *operator, run int, name string)
 		done <- nil
 		return done
 	}
-	seconds := 4 + b.modules.Modules/40
+	seconds := 4 + b.modules.Modules/10
 	go func() { done <- o.profile(ctx, b.profileFile(name), fmt.Sprintf("profile?seconds=%d", seconds)) }()
 	return done
 }

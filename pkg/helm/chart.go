@@ -245,7 +245,8 @@ func (w *chartReader) entry(name string, depth int) error {
 // copyChart copies what Helm's dependency processing writes to and shares the files.
 func copyChart(ch *chart.Chart) *chart.Chart {
 	md := *ch.Metadata
-	md.Dependencies = make([]*chart.Dependency, 0, len(ch.Metadata.Dependencies))
+	// Without any it stays nil: Helm's dependency processing then ends before it copies all values.
+	md.Dependencies = nil
 	for _, d := range ch.Metadata.Dependencies {
 		if d != nil {
 			dep := *d

@@ -102,7 +102,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	extra, _ := parseLabels(cfg.CRDLabels) // validate has seen it
 
 	w.store = config.New(config.Config{Client: typed, Namespace: cfg.Namespace, Name: cfg.ConfigMap, Logger: cfg.Logger,
-		Schemas: func(section string) *schema.Set { return schemaOf(mods, section) },
+		Schemas: schemasOf(mods),
 		Notify:  func(key, reason, message string) { w.notify(key, reason, message) }})
 	if err := patiently(ctx, cfg.Logger, "apply the operator's own CRD", func() error { return w.ensureOwnCRD(ctx) }); err != nil {
 		return nil, err
@@ -280,16 +280,13 @@ func (w *wiring) ensureOwnCRD(ctx context.Context) error {
 	return w.clients.EnsureCRDs(ctx, []module.CRD{{File: "modules.yaml", Name: "modules.addon-operator.io", Text: text}}, nil)
 }
 
-func schemaOf(mods *module.Set, section string) *schema.Set {
-	if section == hook.Global.Section() {
-		return &mods.GlobalSchema
-	}
+// schemasOf finds the schemas of a section: facts ask for every operation of every hook.
+func schemasOf(mods *module.Set) func(section string) *schema.Set {
+	bySection := map[string]*schema.Set{hook.Global.Section(): &mods.GlobalSchema}
 	for _, m := range mods.Modules {
-		if m.Key == section {
-			return &m.Schemas
-		}
+		bySection[m.Key] = &m.Schemas
 	}
-	return nil
+	return func(section string) *schema.Set { return bySection[section] }
 }
 
 func logModules(log *slog.Logger, mods *module.Set) {
