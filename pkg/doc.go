@@ -11,6 +11,7 @@
 //
 //	object     identity and health of one Kubernetes object
 //	values     immutable snapshots, layers, deep merge, patch sets, names and keys
+//	redact     secret values taken out of text for people
 //	schema     OpenAPI schemas: extend, defaults, validation, secret leaves
 //	hook       what a hook declares (Spec), gets (Input) and returns (Output)
 //	module     a module read from its directory: Descriptor

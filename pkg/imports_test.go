@@ -13,7 +13,7 @@ import (
 func layers() map[string]int {
 	out := map[string]int{}
 	for layer, names := range [][]string{
-		{"object", "values", "schema", "hook", "module", "settings", "installed", "status"},
+		{"object", "values", "redact", "schema", "hook", "module", "settings", "installed", "status"},
 		{"enable", "explain", "order", "release"},
 		{"kube", "helm", "exec", "cron", "config", "report", "metrics", "web", "webhook", "sdk"},
 		{"store", "hookrun"},

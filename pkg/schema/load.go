@@ -63,7 +63,7 @@ func Load(config, vals []byte) (Set, error) {
 		}
 	}
 	set.secrets = secrets(set.Config, set.Values)
-	return set, nil
+	return set.Hide(nil), nil
 }
 
 func parse(file string, text []byte) (values.Map, error) {

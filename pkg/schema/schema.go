@@ -32,4 +32,6 @@ type Schema struct {
 	doc values.Map
 	// spec is doc as the validator wants it.
 	spec *spec.Schema
+	// hidden are the leaves whose values no message shows.
+	hidden *secret
 }

@@ -103,14 +103,14 @@ unknown: 1
 	want := []string{
 		"prometheus.auth.pass is a forbidden property",
 		`prometheus.auth.user must be of type string`,
-		"prometheus.count should be greater than or equal to 1",
-		"prometheus.level should be one of [1 2]",
+		"prometheus.count should be greater than or equal to 1, got 0",
+		"prometheus.level should be one of [1 2], got 3",
 		"prometheus.list[1].b is a forbidden property",
-		"prometheus.mode should be one of [a b]",
+		`prometheus.mode should be one of [a b], got "c"`,
 		"prometheus.name is required",
-		"prometheus.retention should match '^[0-9]+d$'",
+		`prometheus.retention should match '^[0-9]+d$', got "15x"`,
 		"prometheus.unknown is a forbidden property",
-		"prometheus.when must be of type date",
+		`prometheus.when must be of type date, got "hush"`,
 	}
 	for i := range got {
 		if strings.HasPrefix(got[i], "prometheus.auth.user must be of type string") {
@@ -238,7 +238,7 @@ properties:
 		t.Error(got)
 	}
 	want := []string{
-		"prometheus.a is required", "prometheus.b must be of type integer", "prometheus.c is required",
+		"prometheus.a is required", `prometheus.b must be of type integer, got "text"`, "prometheus.c is required",
 		"prometheus.z is a forbidden property",
 	}
 	got := violations(t, set.Values, "b: text\nz: 1")
@@ -403,11 +403,71 @@ func TestSecretPaths(t *testing.T) {
 	}
 }
 
-func TestViolationsDoNotShowTheValue(t *testing.T) {
-	set := load(t, "type: object\nproperties: {p: {type: string, format: uuid, x-secret: true}, q: {type: string, minLength: 50}, n: {type: string}}", "")
-	got := strings.Join(violations(t, set.Config, "p: hunter2\nq: hunter2\nn: {hunter2: hunter2}"), "\n")
-	if got == "" || strings.Contains(got, "hunter2") {
-		t.Error(got)
+const violated = `
+type: object
+properties:
+  p: {type: string, format: uuid, x-secret: true}
+  q: {type: string, minLength: 50}
+  m: {type: string}
+  s: {type: object, x-secret: true, properties: {in: {type: integer}}}
+  l: {type: array, items: {type: object, properties: {size: {type: integer}, key: {type: integer, x-secret: true}}}}
+  "a.b": {type: integer, maximum: 9}
+  r: {type: object, required: [x], properties: {x: {}}}
+`
+
+func TestViolationsShowTheValueUnlessItIsSecret(t *testing.T) {
+	set := load(t, violated, "")
+	text := "p: hunter2\nq: short\nm: {hunter2: hunter2}\ns: {in: hunter2}\nl: [{size: 1, key: hunter2}, {size: big}]\na.b: 42\nr: {}"
+	want := []string{
+		"prometheus.a.b should be less than or equal to 9, got 42",
+		"prometheus.l[0].key must be of type integer",
+		"prometheus.l[1].size must be of type integer, got \"big\"",
+		"prometheus.m must be of type string",
+		"prometheus.p must be of type uuid",
+		"prometheus.q should be at least 50 chars long, got \"short\"",
+		"prometheus.r.x is required",
+		"prometheus.s.in must be of type integer",
+	}
+	cut := func(list []string) (out []string) {
+		for _, v := range list {
+			v, _, _ = strings.Cut(v, ": ")
+			out = append(out, v)
+		}
+		return out
+	}
+	if d := cmp.Diff(want, cut(violations(t, set.Config, text))); d != "" {
+		t.Error(d)
+	}
+	hidden := set.Hide(doc(t, "q: x\na.b: 1\nl: [1]"))
+	got := strings.Join(violations(t, hidden.Config, text), "\n")
+	for _, value := range []string{"short", "42", "big", "hunter2"} {
+		if strings.Contains(got, value) {
+			t.Errorf("%s came from a Secret, and is in %s", value, got)
+		}
+	}
+}
+
+func TestWhatCameFromASecretIsSecret(t *testing.T) {
+	set := load(t, withSecrets, "").Hide(doc(t, "plain: x\ndeep: {a: {b: 1}}\nnone: {}"))
+	for path, want := range map[string]bool{"/plain": true, "/deep/a": true, "/deep/a/b": true, "/deep/a/c": false, "/none": true, "/auth/password": true, "/auth/user": false} {
+		if got := set.IsSecret(path); got != want {
+			t.Errorf("IsSecret(%q) is %v", path, got)
+		}
+	}
+	section := doc(t, "plain: x\ndeep: {a: {b: 1, c: 2}}\nauth: {user: u, password: p}")
+	if d := cmp.Diff(doc(t, "plain: '*****'\ndeep: {a: {b: '*****', c: 2}}\nauth: {user: u, password: '*****'}"), set.MaskSecrets(section)); d != "" {
+		t.Error(d)
+	}
+	if got := set.Secrets(section); len(got) != 3 {
+		t.Errorf("expected three secret values, got %v", got)
+	}
+	for pointer, want := range map[string]int{"": 3, "/auth": 0, "/auth/password": 1, "/deep/a": 0} {
+		if got := set.SecretsAt(pointer, section); len(got) != want {
+			t.Errorf("at %q: %v", pointer, got)
+		}
+	}
+	if got := (Set{}).Hide(nil).Secrets(section); got != nil {
+		t.Errorf("nothing is secret there: %v", got)
 	}
 }
 

@@ -6,11 +6,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/addon-operator/addon-operator/pkg/redact"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
 // Masked stands where a secret value was.
-const Masked = "*****"
+const Masked = redact.Masked
 
 // secret is what schemas say about secret leaves (x-secret: true), as a tree
 // that follows the values. Nil has none.

@@ -16,7 +16,7 @@ import (
 // Error is everything in a section that its schema refuses (C-317).
 type Error struct {
 	// Violations are messages that start with the dotted path from the root,
-	// sorted, without the values themselves.
+	// sorted. They repeat the value, unless it is secret.
 	Violations []string
 }
 
@@ -52,27 +52,30 @@ func (s *Schema) violations(section values.Map, root string) (list []string, err
 	}
 	v := validate.NewSchemaValidator(s.spec, nil, root, strfmt.Default)
 	for _, e := range v.Validate(plain(section)).Errors {
-		list = append(list, describe(e)...)
+		list = append(list, s.describe(e, section, root)...)
 	}
 	return list, nil
 }
 
 // describe takes out of the validator's messages what they say about HTTP
-// bodies and, as the value may be secret, the value.
-func describe(err error) []string {
+// bodies, and has them repeat the value where it may be shown.
+func (s *Schema) describe(err error, section values.Map, root string) []string {
 	var all *kerrors.CompositeError
 	if errors.As(err, &all) && len(all.Errors) > 0 {
 		var out []string
 		for _, e := range all.Errors {
-			out = append(out, describe(e)...)
+			out = append(out, s.describe(e, section, root)...)
 		}
 		return out
 	}
-	text := err.Error()
 	var v *kerrors.Validation
-	if errors.As(err, &v) {
-		text = strings.Replace(text, " in "+v.In+" ", " ", 1)
-		text = strings.TrimSuffix(text, fmt.Sprintf(": %q", v.Value))
+	if !errors.As(err, &v) {
+		return []string{err.Error()}
+	}
+	text := strings.Replace(err.Error(), " in "+v.In+" ", " ", 1)
+	text = strings.TrimSuffix(text, fmt.Sprintf(": %q", v.Value))
+	if got := shown(section, s.hidden, root, v.Name); got != "" && v.Code() != kerrors.RequiredFailCode {
+		text += ", got " + got
 	}
 	return []string{text}
 }

@@ -25,6 +25,8 @@ type Store struct {
 	mu    sync.Mutex // guards flags
 	flags map[string]flag
 
+	texts *secretTexts
+
 	// absent are facts of modules that cannot be read now; they are kept until they can.
 	absent map[string]map[string]settings.FactSet
 }
@@ -35,8 +37,15 @@ type flag struct {
 }
 
 type cell struct {
-	mu  sync.Mutex // one writer at a time
-	now atomic.Pointer[Section]
+	mu    sync.Mutex // one writer at a time
+	now   atomic.Pointer[Section]
+	texts *secretTexts
+}
+
+// publish makes what is secret known first, so that nobody can print it in clear.
+func (c *cell) publish(sec *Section) {
+	c.texts.section(sec.key, append(sec.secretsOf(sec.Values.Clone()), sec.secretsOf(sec.ConfigValues.Clone())...))
+	c.now.Store(sec)
 }
 
 // Section is one published version of a section's values.
@@ -52,7 +61,8 @@ type Section struct {
 	Values values.Snapshot
 
 	key     string
-	schemas schema.Set
+	own     schema.Set // of the module's files
+	schemas schema.Set // own, and as secret what came from Secrets of the user
 	static  values.Map
 	sets    map[string]set // by hook name
 
@@ -68,21 +78,21 @@ type set struct {
 
 // New makes a store for the modules of set, with provisional facts.
 func New(mods *module.Set, facts settings.Facts) (*Store, error) {
-	s := &Store{sections: map[string]*cell{}, flags: map[string]flag{}, absent: absent(mods, facts)}
+	s := &Store{sections: map[string]*cell{}, flags: map[string]flag{}, texts: newSecretTexts(mods), absent: absent(mods, facts)}
 	s.seq.Store(facts.Seq)
 	for key, f := range facts.Flags {
 		s.flags[key] = flag{Flag: f, provisional: true}
 	}
 	add := func(owner hook.Owner, static values.Map, schemas schema.Set) error {
-		sec := &Section{Owner: owner, key: owner.Section(), static: static, schemas: schemas, sets: map[string]set{}}
+		sec := &Section{Owner: owner, key: owner.Section(), static: static, own: schemas, schemas: schemas, sets: map[string]set{}}
 		for name, f := range facts.Sets[owner.String()] {
 			sec.sets[name] = set{digest: f.HookDigest, ops: f.Ops, provisional: true}
 		}
 		if err := sec.rebuild(nil); err != nil {
 			return fmt.Errorf("static values of %s: %w", owner, err)
 		}
-		c := &cell{}
-		c.now.Store(sec)
+		c := &cell{texts: s.texts}
+		c.publish(sec)
 		s.sections[sec.key] = c
 		return nil
 	}
@@ -163,7 +173,7 @@ func (c *cell) change(edit func(next *Section) error) (bool, error) {
 	if changed || next.ConfigValues.Digest() != old.ConfigValues.Digest() {
 		next.Version++
 	}
-	c.now.Store(&next)
+	c.publish(&next)
 	return changed, nil
 }
 
@@ -175,6 +185,12 @@ func (c *cell) change(edit func(next *Section) error) (bool, error) {
 // reading in force changes nothing, for the watch and a hook's own patch may
 // arrive in any order.
 func (s *Store) SetConfig(o hook.Owner, config values.Map, revision int64) (changed bool, err error) {
+	return s.SetConfigHiding(o, config, nil, revision)
+}
+
+// SetConfigHiding is SetConfig for a section of which a part came from Secrets of
+// the user: every leaf of that part counts as secret, whatever the schema says.
+func (s *Store) SetConfigHiding(o hook.Owner, config, secret values.Map, revision int64) (changed bool, err error) {
 	c := s.sections[o.Section()]
 	if c == nil {
 		return false, fmt.Errorf("module %s is in no modules directory", o)
@@ -183,8 +199,10 @@ func (s *Store) SetConfig(o hook.Owner, config values.Map, revision int64) (chan
 		if revision < next.configRevision {
 			return nil
 		}
+		next.schemas = next.own.Hide(secret)
 		if len(config) > 0 {
 			if err := next.schemas.Config.Validate(next.schemas.Config.Default(config), next.key); err != nil {
+				s.texts.refused(next.secretsOf(config))
 				return err
 			}
 		}
@@ -196,6 +214,7 @@ func (s *Store) SetConfig(o hook.Owner, config values.Map, revision int64) (chan
 // CheckConfig says whether ops would fit the config section and its schema (C-316b).
 func (s *Store) CheckConfig(o hook.Owner, ops []values.Op) error {
 	sec := s.Section(o)
+	s.texts.refused(sec.secretOps(ops)) // until they are accepted
 	doc, err := values.Apply(values.Map{sec.key: sec.ConfigValues.Clone()}, ops)
 	if err != nil {
 		return fmt.Errorf("config values patch: %w", err)
@@ -213,6 +232,7 @@ func (s *Store) CheckConfig(o hook.Owner, ops []values.Op) error {
 // Check says whether Commit would accept ops now.
 func (s *Store) Check(id hook.ID, ops []values.Op) error {
 	next := *s.Section(id.Owner)
+	s.texts.refused(next.secretOps(ops)) // until they are accepted
 	next.sets = maps.Clone(next.sets)
 	return next.commit(id, "", ops, s.seq.Load()+1)
 }
@@ -412,9 +432,10 @@ func (s *Store) SecretAt(owner string, path string) bool {
 		o = hook.Global
 	}
 	sec := s.Section(o)
-	if sec == nil {
-		return false
-	}
+	return sec != nil && sec.secretAt(path)
+}
+
+func (sec *Section) secretAt(path string) bool {
 	return sec.schemas.IsSecret(strings.TrimPrefix(path, "/"+sec.key))
 }
 

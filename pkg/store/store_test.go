@@ -248,6 +248,36 @@ func TestSecretsAreMaskedForPeopleOnly(t *testing.T) {
 	}
 }
 
+func TestSecretsAreTakenOutOfText(t *testing.T) {
+	s := newStore(t, settings.Facts{})
+	if _, err := s.Commit(h, "d", ops(t, `{"op":"add","path":"/myMod","value":{"pass":"first-secret","found":["harmless-text"]}}`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(h, "d", ops(t, `{"op":"add","path":"/myMod/pass","value":"second-secret"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Check(h, ops(t, `{"op":"add","path":"/myMod/pass","value":["refused-secret"]}`)); err == nil || strings.Contains(err.Error(), "refused-secret") {
+		t.Error(err)
+	}
+	_, err := s.SetConfigHiding(mod, values.Map{"size": int64(1), "deep": values.Map{"a": "hidden-by-origin"}}, values.Map{"deep": values.Map{"a": "x"}}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "my-mod: ***** ***** ***** ***** harmless-text"
+	if got := s.Redact("my-mod: first-secret second-secret refused-secret hidden-by-origin harmless-text"); got != want {
+		t.Errorf("got %q, expected %q", got, want)
+	}
+	if got := fmt.Sprint(s.Section(mod).Masked(), s.Section(mod).MaskedConfig()); strings.Contains(got, "hidden-by-origin") {
+		t.Error(got)
+	}
+	if _, err := s.SetConfigHiding(mod, values.Map{"deep": values.Map{"a": int64(4711)}}, values.Map{"deep": values.Map{"a": "x"}}, 0); err == nil || strings.Contains(err.Error(), "4711") {
+		t.Error("a violation shows a value that came from a Secret:", err)
+	}
+	if _, err := s.SetConfig(mod, values.Map{"deep": values.Map{"a": "now the user's"}}, 0); err != nil || !strings.Contains(fmt.Sprint(s.Section(mod).MaskedConfig()), "now the user's") {
+		t.Error("a value that no longer comes from a Secret is shown:", err)
+	}
+}
+
 func TestFactsComeBack(t *testing.T) {
 	s := newStore(t, settings.Facts{})
 	if _, err := s.Commit(h, "d", ops(t, `[{"op":"add","path":"/myMod/found/-","value":"a"},{"op":"add","path":"/myMod/found/-","value":"b"}]`)); err != nil {

@@ -79,7 +79,7 @@ func ParsePatch(text []byte) ([]Op, error) {
 func parseOp(e any) (Op, error) {
 	m, ok := e.(Map)
 	if !ok {
-		return Op{}, fmt.Errorf("values patch: expected an operation such as {\"op\":\"add\",\"path\":\"/global/a\",\"value\":1}, got %s", brief(e))
+		return Op{}, fmt.Errorf("values patch: expected an operation such as {\"op\":\"add\",\"path\":\"/global/a\",\"value\":1}, got %T", e)
 	}
 	kind, _ := m["op"].(string)
 	path, okPath := m["path"].(string)

@@ -1,0 +1,32 @@
+package web
+
+import "net/http"
+
+// Redacted is next with what it answers as text makes it, piece by piece as next
+// writes it.
+func Redacted(next http.Handler, text func(string) string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(&redacted{w, text}, r)
+	})
+}
+
+type redacted struct {
+	http.ResponseWriter
+	text func(string) string
+}
+
+// Write reports the length of what it was given, as callers expect.
+func (w *redacted) Write(p []byte) (int, error) {
+	plain := string(p)
+	out := w.text(plain)
+	if out != plain {
+		w.Header().Del("Content-Length")
+	}
+	if _, err := w.ResponseWriter.Write([]byte(out)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Unwrap is for http.ResponseController.
+func (w *redacted) Unwrap() http.ResponseWriter { return w.ResponseWriter }
