@@ -83,10 +83,13 @@ func moduleCommand() *cobra.Command {
 		}
 		cmd.AddCommand(sub)
 	}
-	cmd.AddCommand(&cobra.Command{Use: "render NAME", Short: "Show the objects that a module's chart gives now", Args: cobra.ExactArgs(1),
+	var secrets bool
+	render := &cobra.Command{Use: "render NAME", Short: "Show the objects that a module's chart gives now", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.ask(cmd, "/module/"+url.PathEscape(args[0])+"/render")
-		}})
+			return a.ask(cmd, fmt.Sprintf("/module/%s/render?secrets=%t", url.PathEscape(args[0]), secrets))
+		}}
+	render.Flags().BoolVar(&secrets, "show-secrets", false, "with secret values, which are masked otherwise")
+	cmd.AddCommand(render)
 	return cmd
 }
 

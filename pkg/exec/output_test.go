@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/hook"
 )
 
 func TestReadLinesBoundsTheirLength(t *testing.T) {
@@ -160,4 +162,21 @@ func FuzzPrintable(f *testing.F) {
 			}
 		}
 	})
+}
+
+// C-111, C-112: what people may not read is taken out before long lines are cut.
+func TestLinesArePrintedAsTold(t *testing.T) {
+	r, log := newRunner(t, func(c *Config) {
+		c.Printed = func(line string) string { return strings.ReplaceAll(line, "hidden-value", "*****") }
+	})
+	long := strings.Repeat("x", tailBytes/2-5)
+	_, err := bind(t, r, "echo plain hidden-value; echo '{\"msg\": \"json hidden-value\"}'; echo "+long+"hidden-value >&2; exit 1")(t.Context(), hook.Input{})
+	if err == nil {
+		t.Fatal("the hook did not fail")
+	}
+	for _, text := range []string{log.String(), err.Error()} {
+		if strings.Contains(text, "hidde") || !strings.Contains(text, "***") {
+			t.Errorf("it shows: %s", text)
+		}
+	}
 }

@@ -217,6 +217,9 @@ func (r *Runner) execute(ctx context.Context, c command, run run, given int64) (
 		return func(from io.Reader) {
 			l := &lineLogger{log: log.With("output", output), limit: limit, now: time.Now}
 			readLines(from, limit, func(line []byte, cut bool) {
+				if r.cfg.Printed != nil {
+					line = []byte(r.cfg.Printed(string(line)))
+				}
 				l.line(line, cut)
 				also(line, cut)
 			})

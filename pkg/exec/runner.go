@@ -48,6 +48,9 @@ type Config struct {
 	Env []string
 	// ProxyJSONLogs lets JSON lines of hooks be 1 MiB long instead of 64 KiB before they are cut (C-113).
 	ProxyJSONLogs bool
+	// Printed is what people may read of a line that a hook wrote, before long lines
+	// are cut: half of a secret value would not be found. Default the line.
+	Printed func(string) string
 	// Logger gets the hooks' output and warnings. Default slog.Default().
 	Logger *slog.Logger
 }

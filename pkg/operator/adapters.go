@@ -11,9 +11,11 @@ type reporter struct {
 	cluster  *report.Reporter
 	self     *metrics.Self
 	progress func(status.Module)
+	print    *printer
 }
 
 func (r reporter) Report(m status.Module) {
+	m = r.print.status(m)
 	r.cluster.Report(m)
 	if m.Gone {
 		r.self.ForgetModule(m.Name)
@@ -29,5 +31,5 @@ func (r reporter) Event(module string, warning bool, reason, message string) {
 	if reason == status.ReasonConfigInvalid {
 		r.self.ConfigProblem()
 	}
-	r.cluster.Event(module, warning, reason, message)
+	r.cluster.Event(module, warning, reason, r.print.text(message))
 }

@@ -44,7 +44,7 @@ func runHooks(ctx context.Context, cfg Config) error {
 		return err
 	}
 	w := &hooksWiring{cfg: cfg, clients: clients, meter: m, cron: cron.New(cron.Config{Logger: cfg.Logger})}
-	if w.exec, err = newRunner(cfg, kubeconfig); err != nil {
+	if w.exec, err = newRunner(cfg, kubeconfig, nil); err != nil {
 		return err
 	}
 	if w.webhooks, err = newWebhooks(cfg, clients, func(hook.Owner, string) {}); err != nil {

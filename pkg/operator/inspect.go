@@ -9,6 +9,7 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/module"
+	"github.com/addon-operator/addon-operator/pkg/redact"
 	"github.com/addon-operator/addon-operator/pkg/store"
 	"github.com/addon-operator/addon-operator/pkg/values"
 	"github.com/addon-operator/addon-operator/pkg/web"
@@ -92,8 +93,9 @@ func (i *inspector) section(o hook.Owner, what string) (any, error) {
 	return nil, fmt.Errorf("%q: expected values, config or patches: %w", what, web.ErrNotFound)
 }
 
-// Render shows what the module's chart gives with the values of now.
-func (i *inspector) Render(ctx context.Context, name string) (string, error) {
+// Render shows what the module's chart gives with the values of now; data of Secrets
+// only if asked for.
+func (i *inspector) Render(ctx context.Context, name string, secrets bool) (string, error) {
 	m := i.mods.Get(name)
 	if m == nil {
 		return "", fmt.Errorf("module %q is in no modules directory: %w", name, web.ErrNotFound)
@@ -107,5 +109,8 @@ func (i *inspector) Render(ctx context.Context, name string) (string, error) {
 		ns = i.namespace
 	}
 	r, err := i.helm.Render(ctx, installed.Request{Module: m, Namespace: ns, Values: vals})
-	return r.Manifest, err
+	if secrets {
+		return r.Manifest, err
+	}
+	return redact.Manifest(r.Manifest), err
 }

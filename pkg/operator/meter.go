@@ -22,13 +22,14 @@ type meter struct {
 	hooks     *metrics.Hooks
 	selfRegs  *prometheus.Registry
 	hooksRegs *prometheus.Registry
+	print     *printer
 }
 
 func newMeter(cfg Config, opts ...metrics.Option) meter {
 	if os.Getenv("QUEUE_ACTIONS_METRICS") == "no" {
 		opts = append(opts, metrics.WithoutQueueActions())
 	}
-	m := meter{hooks: metrics.NewHooks(), selfRegs: prometheus.NewRegistry(), hooksRegs: prometheus.NewRegistry()}
+	m := meter{print: &printer{}, hooks: metrics.NewHooks(), selfRegs: prometheus.NewRegistry(), hooksRegs: prometheus.NewRegistry()}
 	m.self = metrics.NewSelf(m.selfRegs, cfg.MetricsPrefix, opts...)
 	m.self.WatchHookMetrics(m.hooks)
 	m.hooksRegs.MustRegister(m.hooks)
@@ -97,7 +98,9 @@ func queueTable(queues []hookrun.Queue) any {
 	return map[string]any{"active": rows, "summary": map[string]any{"totalTasks": total}}
 }
 
-func (m meter) Samples(id hook.ID, samples []hook.Sample) error { return m.hooks.Apply(id, samples) }
+func (m meter) Samples(id hook.ID, samples []hook.Sample) error {
+	return m.hooks.Apply(id, m.print.samples(samples))
+}
 
 func (m meter) Forget(o hook.Owner) {
 	m.hooks.Forget(o)

@@ -47,6 +47,8 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.HooksDir != "" {
 		return runHooks(ctx, cfg)
 	}
+	secrets := &printer{}
+	cfg.Logger = secrets.logger(cfg.Logger)
 	hooksDir, err := cfg.hooksDir()
 	if err != nil {
 		return err
@@ -66,6 +68,7 @@ func Run(ctx context.Context, cfg Config) error {
 	cfg.Logger.Info("addon-operator starts", "namespace", cfg.Namespace, "configMap", cfg.ConfigMap, "modules", len(mods.Modules),
 		"modulesDir", cfg.ModulesDir, "globalHooksDir", cfg.GlobalHooksDir, "apiServer", rest.Host)
 	m := newMeter(cfg)
+	m.print = secrets
 	clients, err := kube.NewClients(rest, kube.WithObserver(m.observer()))
 	if err != nil {
 		return err
@@ -123,8 +126,9 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	if err != nil {
 		return nil, err
 	}
+	m.print.store.Store(values)
 
-	if w.exec, err = newRunner(cfg, kubeconfig); err != nil {
+	if w.exec, err = newRunner(cfg, kubeconfig, m.print.text); err != nil {
 		return nil, err
 	}
 	w.cron = cron.New(cron.Config{Logger: cfg.Logger})
@@ -137,7 +141,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	w.reporter = report.New(report.Config{Dynamic: clients.Dynamic, Client: typed, Namespace: cfg.Namespace, ConfigMap: cfg.ConfigMap, Logger: cfg.Logger})
 
 	if w.webhooks, err = newWebhooks(cfg, clients, func(o hook.Owner, message string) {
-		w.reporter.Event(o.Module, true, "WebhookFailed", message)
+		w.reporter.Event(o.Module, true, "WebhookFailed", m.print.text(message))
 	}); err != nil {
 		return nil, err
 	}
@@ -150,7 +154,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 			Executables: executables{w.exec, cfg.Hooks}, Watcher: kube.NewWatcher(clients, cfg.Logger), Scheduler: w.cron, Objects: clients,
 			Installer: w.helm, Tracker: w.tracker, Cluster: clients, Settings: w.store, Facts: w.store,
 			Webhooks: w.webhooks,
-			Reporter: reporter{w.reporter, m.self, cfg.Progress}, Meter: m,
+			Reporter: reporter{w.reporter, m.self, cfg.Progress, m.print}, Meter: m,
 		},
 	})
 	m.watchQueues(w.loop.Queues)
@@ -159,13 +163,13 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 }
 
 // newRunner makes what runs the executables of hooks.
-func newRunner(cfg Config, kubeconfig string) (*exec.Runner, error) {
+func newRunner(cfg Config, kubeconfig string, printed func(string) string) (*exec.Runner, error) {
 	env := os.Environ()
 	if kubeconfig != "" {
 		env = append(env, "KUBECONFIG="+kubeconfig)
 	}
 	return exec.New(exec.Config{TempDir: cfg.TempDir, Timeout: cfg.HookTimeout, KeepTempFiles: cfg.KeepTempFiles,
-		Env: env, ProxyJSONLogs: cfg.ProxyJSONLogs, Limits: cfg.HookLimits, FilesLimit: cfg.HookFiles, Credential: cfg.HookUser, Logger: cfg.Logger})
+		Env: env, ProxyJSONLogs: cfg.ProxyJSONLogs, Limits: cfg.HookLimits, FilesLimit: cfg.HookFiles, Credential: cfg.HookUser, Printed: printed, Logger: cfg.Logger})
 }
 
 // run starts every part and returns when all have ended.
@@ -190,7 +194,7 @@ func (w *wiring) run(ctx context.Context) error {
 		self, hooks := w.meter.handlers()
 		return web.Serve(edges, public, web.Public(w.inspect.Progress, self, hooks))
 	})
-	group.Go(func() error { return web.Serve(edges, socket, web.Debug(w.inspect)) })
+	group.Go(func() error { return web.Serve(edges, socket, web.Redacted(web.Debug(w.inspect), w.meter.print.text)) })
 	group.Go(func() error { return ended(ctx, w.store.Run(ctx, w.loop.ApplySettings)) })
 	group.Go(func() error { return ended(ctx, w.cron.Run(ctx)) })
 	group.Go(func() error { return ended(ctx, w.webhooks.Run(ctx)) })
@@ -241,7 +245,7 @@ func (w *wiring) keepModules(ctx context.Context) error {
 func (w *wiring) notify(key, reason, message string) {
 	w.cfg.Logger.Warn(message, "key", key, "reason", reason)
 	if w.reporter != nil {
-		w.reporter.Event("", true, reason, message)
+		w.reporter.Event("", true, reason, w.meter.print.text(message))
 	}
 }
 

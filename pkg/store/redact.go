@@ -17,6 +17,9 @@ import (
 // messages about them are still under way.
 type secretTexts struct {
 	keep map[string]bool // names that are no secrets, whatever a section says
+	// of are the texts of the store that this one is a scratch copy of. What is
+	// tried there may be printed by anybody.
+	of *secretTexts
 
 	mu      sync.Mutex // guards the rest
 	current map[string][]string
@@ -37,10 +40,21 @@ func newSecretTexts(mods *module.Set) *secretTexts {
 
 // Redact returns text for people with redact.Masked in place of every secret value
 // that a section holds or held a while ago.
-func (s *Store) Redact(text string) string { return s.texts.set.Load().Text(text) }
+func (s *Store) Redact(text string) string {
+	if s.texts.of != nil {
+		return s.texts.of.set.Load().Text(text)
+	}
+	return s.texts.set.Load().Text(text)
+}
+
+func (k *secretTexts) scratch() *secretTexts { return &secretTexts{of: k} }
 
 // section is told what is secret in a section now.
 func (k *secretTexts) section(key string, texts []string) {
+	if k.of != nil {
+		k.of.refused(texts)
+		return
+	}
 	slices.Sort(texts)
 	texts = slices.Compact(texts)
 	k.mu.Lock()
@@ -56,6 +70,10 @@ func (k *secretTexts) section(key string, texts []string) {
 
 // refused is told of secret values that no section took over.
 func (k *secretTexts) refused(texts []string) {
+	if k.of != nil {
+		k.of.refused(texts)
+		return
+	}
 	if len(texts) == 0 {
 		return
 	}

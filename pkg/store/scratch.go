@@ -4,10 +4,10 @@ import "maps"
 
 // Scratch is a copy to try things on; what is done to it concerns nobody else.
 func (s *Store) Scratch() *Store {
-	out := &Store{sections: make(map[string]*cell, len(s.sections)), absent: s.absent}
+	out := &Store{sections: make(map[string]*cell, len(s.sections)), texts: s.texts.scratch(), absent: s.absent}
 	out.seq.Store(s.seq.Load())
 	for key, c := range s.sections {
-		copied := &cell{}
+		copied := &cell{texts: out.texts}
 		copied.now.Store(c.now.Load())
 		out.sections[key] = copied
 	}

@@ -10,15 +10,22 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/web"
 )
 
-func TestAnAnswerHasNoSecret(t *testing.T) {
+// C-473
+func TestAnAnswerHasNoSecretUnlessItIsAskedFor(t *testing.T) {
 	const text = "value: secret"
-	w := httptest.NewRecorder()
-	web.Redacted(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := web.Redacted(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if n, err := fmt.Fprint(w, text); err != nil || n != len(text) {
 			t.Errorf("Write returned %d, %v", n, err)
 		}
-	}), func(s string) string { return strings.ReplaceAll(s, "secret", "*****") }).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
-	if got := w.Body.String(); got != "value: *****" {
-		t.Errorf("answer: %q", got)
+	}), func(s string) string { return strings.ReplaceAll(s, "secret", "*****") })
+	for path, want := range map[string]string{
+		"/module/a/values.yaml": "value: *****", "/module/a/render": "value: *****", "/module/a/values.yaml?secrets=true": "value: *****",
+		"/module/a/render?secrets=true": "value: secret",
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		if got := w.Body.String(); got != want {
+			t.Errorf("%s: %q", path, got)
+		}
 	}
 }

@@ -38,8 +38,8 @@ type Inspector interface {
 	Modules() any
 	// Module answers values, config or patches of a module; withGlobal adds the global section.
 	Module(name, what string, withGlobal bool) (any, error)
-	// Render is the module's manifest as it would be applied now.
-	Render(ctx context.Context, name string) (string, error)
+	// Render is the module's manifest as it would be applied now, with secret values if asked for.
+	Render(ctx context.Context, name string, secrets bool) (string, error)
 	// Queues is the number of tasks by lane.
 	Queues() any
 }
@@ -113,7 +113,7 @@ func Debug(in Inspector) http.Handler {
 		what, ext := split(r.PathValue("file"))
 		name := r.PathValue("name")
 		if what == "render" {
-			text, err := in.Render(r.Context(), name)
+			text, err := in.Render(r.Context(), name, showsSecrets(r))
 			answer(w, "text", text, err)
 			return
 		}

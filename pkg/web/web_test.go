@@ -43,7 +43,7 @@ func (*inspector) Module(name, what string, withGlobal bool) (any, error) {
 	return nil, fmt.Errorf("module %q: %w", name, web.ErrNotFound)
 }
 
-func (i *inspector) Render(_ context.Context, name string) (string, error) {
+func (i *inspector) Render(_ context.Context, name string, _ bool) (string, error) {
 	if name != "a" {
 		return "", fmt.Errorf("module %q: %w", name, web.ErrNotFound)
 	}
