@@ -213,7 +213,7 @@ func (p globalPass) ensureCRDs(ctx context.Context, g *Published) {
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, st := range p.all() {
-		if !g.Decisions[st.desc().Name].On || len(st.desc().CRDs) == 0 {
+		if _, paused := st.pausedAt(time.Now()); paused || !g.Decisions[st.desc().Name].On || len(st.desc().CRDs) == 0 {
 			continue
 		}
 		st.mu.Lock()

@@ -56,8 +56,11 @@ func (in inputs) digest() string {
 }
 
 func (l *Loop) inputs(st *moduleState, g *Published) inputs {
+	st.mu.Lock()
+	maintenance := st.maintenance
+	st.mu.Unlock()
 	return inputs{
-		fixed:   st.desc().Digest + l.view(st.desc().Name, g).Digest(),
+		fixed:   st.desc().Digest + maintenance + l.view(st.desc().Name, g).Digest(),
 		config:  l.store.Section(st.unit.Owner).ConfigValues.Digest(),
 		exports: values.Must(l.exports(st.desc())).Digest(),
 	}

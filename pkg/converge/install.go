@@ -17,6 +17,9 @@ import (
 func (p *pass) install(ctx context.Context) error {
 	began := time.Now()
 	defer func() { p.helm += time.Since(began) }()
+	if p.unmanaged() {
+		return p.follow(ctx)
+	}
 	if err := p.store.Section(p.st.unit.Owner).CheckHelm(); err != nil {
 		return because(status.ReasonValuesInvalid, err)
 	}
@@ -46,7 +49,8 @@ func (p *pass) request() (installed.Request, error) {
 	if err != nil {
 		return installed.Request{}, err
 	}
-	return installed.Request{Module: p.st.desc(), Namespace: p.namespace(p.st.desc()), Values: vals, InputDigest: digest}, nil
+	return installed.Request{Module: p.st.desc(), Namespace: p.namespace(p.st.desc()), Values: vals, InputDigest: digest,
+		Maintenance: p.maintained()}, nil
 }
 
 // known says that the release in place was rendered from inputs of this digest.
@@ -54,6 +58,9 @@ func (p *pass) known(digest string) bool {
 	p.st.mu.Lock()
 	defer p.st.mu.Unlock()
 	rel := p.st.release
+	if marked(rel) != (p.st.maintenance != "") {
+		return false
+	}
 	if rel.Status == installed.Deployed && p.st.inputDigest == digest {
 		return true
 	}
@@ -171,7 +178,7 @@ func (e *errContested) Error() string { return e.message }
 // repair brings back objects that are gone or changed, without a new revision.
 // Objects that somebody else keeps changing are left alone, the others are not.
 func (p *pass) repair(ctx context.Context) error {
-	if !p.st.installedRelease().Exists() {
+	if !p.st.installedRelease().Exists() || p.maintained() {
 		return nil
 	}
 	if p.why.has(becauseVerify) {
@@ -198,6 +205,9 @@ func (p *pass) drifted() (refs []object.Ref, contested string) {
 	for _, d := range p.cfg.Ports.Tracker.Drift(p.st.desc().Name) {
 		var again bool
 		p.st.edit(func(st *moduleState) { again = st.repairs.note(d.Ref, time.Now()) })
+		if d.Gone && !again {
+			p.meter.ResourceAbsent(p.st.desc().Name, d.Namespace+"/"+d.Kind+"/"+d.Name)
+		}
 		if !again {
 			refs = append(refs, d.Ref)
 			continue

@@ -27,6 +27,8 @@ const (
 	becauseInputs
 	// becauseRetry: the last attempt failed or waited.
 	becauseRetry
+	// becausePause: a pause has ended; do what was put off.
+	becausePause
 	// becauseSettled (global only): every module is settled, afterAll is due.
 	becauseSettled
 )
@@ -90,6 +92,13 @@ func (k *keys) add(key string, why reason) {
 	}
 	k.mu.Unlock()
 	k.queue.Add(key)
+}
+
+// due says whether a pass of a key is to come for one of the reasons.
+func (k *keys) due(key string, any reason) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.reasons[key].has(any)
 }
 
 // take blocks for the next key; ok is false after stop, whatever is left.

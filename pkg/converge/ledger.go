@@ -70,6 +70,15 @@ func (l *ledger) seen(module string) (revision int) {
 	return 0
 }
 
+// behind says that what is wanted for a module moved after seen answered revision,
+// and was not attempted.
+func (l *ledger) behind(module string, revision int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[module]
+	return e != nil && e.dirty() && e.revision != revision
+}
+
 // begin asks to start an attempt. When modules of lower weight are dirty it
 // returns them, and the module is woken when it may start: the wait is recorded
 // before it is evaluated, so no wake-up is lost.

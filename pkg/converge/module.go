@@ -67,6 +67,7 @@ func (p *pass) process(ctx context.Context) {
 	defer p.st.stopStepTimer()
 	var err error
 	switch {
+	case p.suspended(ctx):
 	case p.st.leaves(p.cfg.Instance):
 		err = p.leave(ctx)
 	case p.st.on():
@@ -338,6 +339,7 @@ func (p *pass) removed() {
 // finish writes the outcome into the state and appoints the next try.
 func (p *pass) finish(err error) {
 	name := p.st.desc().Name
+	p.st.edit(func(st *moduleState) { st.sawRevision = p.revision })
 	var w *waiting
 	switch {
 	case err == nil:

@@ -99,6 +99,8 @@ type Meter interface {
 	// QueueAction is told how long an action on a lane took (C-501).
 	QueueAction(lane, action string, took time.Duration)
 	ModuleRun(r ModuleRun)
+	// ResourceAbsent is told of an object of a release that was deleted and is brought back (C-445).
+	ResourceAbsent(module, resource string)
 }
 
 // ModuleRun is one finished pass of a module.

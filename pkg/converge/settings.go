@@ -87,6 +87,11 @@ func (l *Loop) tellUnknown(before, next settings.Settings) {
 				out = append(out, key+hook.EnabledSuffix)
 			}
 		}
+		for key := range s.PausedUntil {
+			if l.state(values.Name(key)) == nil {
+				out = append(out, key+"PausedUntil")
+			}
+		}
 		slices.Sort(out)
 		return out
 	}
@@ -104,6 +109,7 @@ func (l *Loop) tellUnknown(before, next settings.Settings) {
 // last, and a problem for every module. A module that has read none waits.
 func (l *Loop) keep(before, next settings.Settings) settings.Settings {
 	next.Sections, next.Enabled, next.Maintenance = before.Sections, before.Enabled, before.Maintenance
+	next.PausedUntil = before.PausedUntil
 	message := "there is no ConfigMap " + l.cfg.Instance + "; what was read from it last stays in force until it is back"
 	for _, st := range l.all() {
 		next.Problems = append(next.Problems, settings.Problem{Key: st.desc().Key, Message: message})
@@ -145,6 +151,7 @@ func (l *Loop) applySection(st *moduleState, next settings.Settings, problems []
 		}
 		l.keys.add(st.desc().Name, becauseHealth)
 	}
+	l.applyOperation(st, next)
 	if edited {
 		l.refresh(st)
 	}
@@ -186,7 +193,7 @@ func (l *Loop) announce(module string, problems []string) {
 
 // sectionOf is the section key that a ConfigMap key belongs to.
 func sectionOf(key string) string {
-	for _, suffix := range []string{"Enabled", "Maintenance"} {
+	for _, suffix := range []string{"Enabled", "Maintenance", "PausedUntil"} {
 		if s, ok := strings.CutSuffix(key, suffix); ok && s != "" {
 			return s
 		}

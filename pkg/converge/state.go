@@ -34,6 +34,9 @@ type moduleState struct {
 	configured    bool // a reading of the ConfigMap came in
 	unread        bool // and none of this process had a valid section
 	crds          crdState
+	pausedUntil   time.Time // zero or past: not paused
+	deferred      reason    // what passes were asked for during the pause
+	maintenance   string    // the mode of C-355, "" for none
 
 	ownConfig string // digest of the ConfigMap section as the module's own hooks left it; "" when others wrote too
 
@@ -43,6 +46,10 @@ type moduleState struct {
 	failing time.Time // since when attempts fail in a row
 	nextTry time.Time
 	seen    int64 // revision of the global values that the last attempt saw
+	// sawRevision is the ledger's when the last attempt began.
+	sawRevision int
+	// unready is since when the module is on, or leaving, and not Ready.
+	unready time.Time
 
 	release     installed.Release
 	inputDigest string // of inputs that the release is known to fit; "" if not known

@@ -60,11 +60,35 @@ func (l *Loop) show(st *moduleState) bool {
 		moved = st.why != why
 		st.ready, st.why = ready, why
 	})
+	l.timeUnready(st, ready)
 	l.cfg.Ports.Reporter.Report(m)
 	if moved && !ready {
 		l.tellWaiting(st.desc().Name)
 	}
 	return ready
+}
+
+// timeUnready notes since when a module is not Ready, and appoints a look at it when
+// that is Stalled.
+func (l *Loop) timeUnready(st *moduleState, ready bool) {
+	now := time.Now()
+	began, ended := false, false
+	st.edit(func(st *moduleState) {
+		counts := !ready && (st.decision.On || st.removing) && !now.Before(st.pausedUntil)
+		began, ended = counts && st.unready.IsZero(), !counts && !st.unready.IsZero()
+		switch {
+		case began:
+			st.unready = now
+		case ended:
+			st.unready = time.Time{}
+		}
+	})
+	switch {
+	case began:
+		l.keys.after(st.desc().Name, l.cfg.StalledAfter, becauseHealth)
+	case ended:
+		l.keys.succeeded(st.desc().Name, becauseHealth)
+	}
 }
 
 // tellWaiting has the modules that wait for the given one say what it waits for itself.
@@ -117,19 +141,30 @@ func (l *Loop) summarize(st *moduleState) status.Module {
 		objs = l.cfg.Ports.Tracker.Health(st.desc().Name)
 	}
 	waitsFor := l.waitsFor(st)
+	now := time.Now()
+	var drift string
+	if _, paused := st.pausedAt(now); paused && tracked {
+		drift = unrepaired(l.cfg.Ports.Tracker.Drift(st.desc().Name))
+	}
+	due := l.keys.due(st.desc().Name, full)
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	f := status.Facts{
 		Name: st.desc().Name, Weight: st.desc().Weight, Version: st.desc().Version, Namespace: l.namespace(st.desc()),
 		On: st.decision.On, Why: st.decision.Why, Undecided: !st.decided, ConfigProblem: st.configProblem, ConfigMissing: st.configMissed,
 		Attempt: st.attempt, Reason: st.reason, Message: st.message,
-		FailingSince: st.failing, StalledAfter: l.cfg.StalledAfter, Now: time.Now(), NextTry: st.nextTry,
+		FailingSince: st.failing, StalledAfter: l.cfg.StalledAfter, Now: now, NextTry: st.nextTry,
 		Installed: st.release.Exists(), Uninstalling: st.removing, Revision: st.release.Revision, Global: st.seen,
 		HasChart: st.desc().HasChart, Objects: objs,
 		HealthReason: st.healthReason, HealthMessage: st.healthMessage,
+		Behind: due || l.ledger.behind(st.desc().Name, st.sawRevision), UnreadySince: st.unready,
+		Maintenance: st.maintenance,
+	}
+	if now.Before(st.pausedUntil) {
+		f.PausedUntil, f.PausedDrift = st.pausedUntil, drift
 	}
 	f.FailingHooks, f.HangingHooks = st.runs.lines()
-	if waitsFor != "" && st.attempt == status.Waits {
+	if waitsFor != "" && st.attempt == status.Waits && st.reason != status.ReasonPaused {
 		f.Message = waitsFor
 	}
 	if st.decision.Err != nil {

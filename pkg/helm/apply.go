@@ -144,6 +144,13 @@ func (a *applying) newRelease() (*release.Release, error) {
 	if len(a.history) > 0 {
 		revision = a.history[0].Revision + 1
 	}
+	labels := map[string]string{
+		LabelInstance: a.cfg.Instance, LabelOrigin: OriginEmbedded,
+		LabelInputDigest: a.rendered.InputDigest, LabelRenderDigest: a.rendered.RenderDigest,
+	}
+	if a.req.Maintenance {
+		labels[installed.LabelMaintenance] = "true"
+	}
 	return &release.Release{
 		Name: a.req.Module.Name, Namespace: a.req.Namespace, Version: revision,
 		// The templates stay out of the record: no command of Helm needs them, and
@@ -153,10 +160,7 @@ func (a *applying) newRelease() (*release.Release, error) {
 		Manifest: a.rendered.Manifest,
 		Hooks:    hooks,
 		Info:     &release.Info{FirstDeployed: first, LastDeployed: now, Status: status, Description: "Applying"},
-		Labels: map[string]string{
-			LabelInstance: a.cfg.Instance, LabelOrigin: OriginEmbedded,
-			LabelInputDigest: a.rendered.InputDigest, LabelRenderDigest: a.rendered.RenderDigest,
-		},
+		Labels:   labels,
 	}, nil
 }
 

@@ -94,6 +94,10 @@ func (c *Client) render(ctx context.Context, req installed.Request) (installed.R
 	kinds := c.kinds()
 	for _, d := range slices.Concat(objs, hooks) {
 		d.add("labels", c.cfg.Labels)
+		if req.Maintenance {
+			d.add("labels", map[string]string{installed.LabelMaintenance: ""})
+			d.add("annotations", map[string]string{installed.LabelMaintenance: ""})
+		}
 		if err := kinds.fillNamespace(d, req.Namespace); err != nil {
 			return installed.Rendered{}, err
 		}

@@ -46,6 +46,10 @@ type Release struct {
 	Labels map[string]string
 }
 
+// LabelMaintenance marks a release and its objects, while their module is in maintenance
+// (C-355): "true" on the release, without a value on the objects.
+const LabelMaintenance = "maintenance.deckhouse.io/no-resource-reconciliation"
+
 // Exists reports whether there is a release at all.
 func (r Release) Exists() bool { return r.Revision > 0 }
 
@@ -85,6 +89,8 @@ type Request struct {
 	Values values.Snapshot
 	// InputDigest is what Installer.InputDigest answered for these.
 	InputDigest string
+	// Maintenance marks what is applied with LabelMaintenance.
+	Maintenance bool
 }
 
 // Result is the outcome of an action on a release.

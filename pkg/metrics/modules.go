@@ -12,8 +12,9 @@ type moduleMetrics struct {
 	runSeconds, helmSeconds         *prometheus.HistogramVec
 	runErrors, redeployed           *prometheus.CounterVec
 	enabled, enabledTelemetry, info *prometheus.GaugeVec
-	configErrors                    *prometheus.CounterVec
-	shown *shownModules
+	configErrors, absent            *prometheus.CounterVec
+	maintenance, paused             *prometheus.GaugeVec
+	shown                           *shownModules
 }
 
 // shownModules is what the series of C-509 say of each module.
@@ -45,6 +46,9 @@ func newModuleMetrics(f factory) moduleMetrics {
 		info:         f.gauge("mm_module_info", "1 for each module that is known.", "module", "enabled", "critical"),
 		configErrors: f.counter("config_values_errors_total", "Keys of the ConfigMap that could not be used."),
 		shown:        &shownModules{now: map[string]shownModule{}},
+		absent:       f.counter("modules_absent_resources_total", "Objects of releases that were deleted by somebody else and brought back.", "module", "resource"),
+		maintenance:  f.gauge("mm_module_maintenance", "1 while a module is in the maintenance state.", "module", "state"),
+		paused:       f.gauge("module_paused_until_seconds", "End of a module's pause as Unix time, while it is paused.", "module"),
 	}
 	m.enabledTelemetry = register(f, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "d8_telemetry_module_enabled", Help: "1 while a module is on."}, []string{"module", "version"}))
 	m.configErrors.WithLabelValues() // there from the start
@@ -95,6 +99,30 @@ func (m moduleMetrics) drop(module string, was shownModule) {
 	m.info.DeleteLabelValues(module, state, "false")
 }
 
+// Maintenance shows the maintenance mode of a module (C-355), "" for none.
+func (s *Self) Maintenance(module, mode string) {
+	m := s.modules
+	m.maintenance.DeletePartialMatch(prometheus.Labels{"module": module})
+	if mode != "" {
+		m.maintenance.WithLabelValues(module, mode).Set(1)
+	}
+}
+
+// Paused shows until when a module is paused; the zero time is not at all.
+func (s *Self) Paused(module string, until time.Time) {
+	if until.IsZero() {
+		s.modules.paused.DeleteLabelValues(module)
+		return
+	}
+	s.modules.paused.WithLabelValues(module).Set(float64(until.Unix()))
+}
+
+// ResourceAbsent counts an object of a release that was deleted and is brought back
+// (C-445, C-508); resource is <namespace>/<kind>/<name>.
+func (s *Self) ResourceAbsent(module, resource string) {
+	s.modules.absent.WithLabelValues(module, resource).Inc()
+}
+
 // ForgetModule drops every series of a module that is gone.
 func (s *Self) ForgetModule(module string) {
 	m := s.modules
@@ -102,7 +130,7 @@ func (s *Self) ForgetModule(module string) {
 	defer m.shown.mu.Unlock()
 	delete(m.shown.now, module)
 	of := prometheus.Labels{"module": module}
-	for _, v := range []vector{m.runSeconds, m.helmSeconds, m.runErrors, m.redeployed, m.enabled, m.enabledTelemetry, m.info} {
+	for _, v := range []vector{m.runSeconds, m.helmSeconds, m.runErrors, m.redeployed, m.enabled, m.enabledTelemetry, m.info, m.absent, m.maintenance, m.paused} {
 		v.DeletePartialMatch(of)
 	}
 }

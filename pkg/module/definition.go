@@ -63,7 +63,7 @@ func readDefinition(m *Descriptor, c candidate, ch chart, opts LoadOptions) erro
 	if d.err != nil {
 		return fmt.Errorf("%s: %w", path, d.err)
 	}
-	for _, suffix := range []string{"Enabled", "Maintenance", "Channel", "Version", "Update", "Source"} {
+	for _, suffix := range []string{"Enabled", "Maintenance", "PausedUntil", "Channel", "Version", "Update", "Source"} {
 		if strings.HasSuffix(m.Key, suffix) {
 			m.warn("the values key %s of module %s looks like a setting of another module; consider renaming the directory", m.Key, m.Name)
 		}

@@ -65,3 +65,14 @@ type Drift struct {
 	// Manager is the field manager that wrote last, when known.
 	Manager string
 }
+
+// String says what happened to the object.
+func (d Drift) String() string {
+	switch {
+	case d.Gone:
+		return d.Ref.String() + " was deleted"
+	case d.Manager == "":
+		return d.Ref.String() + " was changed"
+	}
+	return d.Ref.String() + " was changed by " + d.Manager
+}

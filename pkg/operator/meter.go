@@ -124,6 +124,8 @@ func (m meter) BindingsStarted(id hook.ID, took time.Duration, err error) {
 	m.self.BindingsStarted(id, took, err)
 }
 
+func (m meter) ResourceAbsent(module, resource string) { m.self.ResourceAbsent(module, resource) }
+
 func (m meter) ModuleRun(r converge.ModuleRun) {
 	m.self.ModuleRun(r.Module, r.Activation, r.Took, r.Helm, r.Action != "", r.Failed)
 }

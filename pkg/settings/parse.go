@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
@@ -69,7 +70,7 @@ func (s *Settings) add(key, text string) error {
 // suffixes are the settings of a module beside its section. The last four select
 // what version of a module runs; they are read elsewhere.
 func suffixes() []string {
-	return []string{"Enabled", "Maintenance", "Channel", "Version", "Update", "Source"}
+	return []string{"Enabled", "Maintenance", "PausedUntil", "Channel", "Version", "Update", "Source"}
 }
 
 func cutSuffix(key string) (base, suffix string) {
@@ -103,8 +104,35 @@ func (s *Settings) setting(base, suffix, key, text string) error {
 		default:
 			return fmt.Errorf("expected %s or no text, got %q; correct the value or remove %s", NoResourceReconciliation, brief(text), key)
 		}
+	case "PausedUntil":
+		return s.pause(base, key, text)
 	}
 	return nil
+}
+
+// pause reads the end of a pause; no text is none. An end in the past is allowed: it
+// is what every pause becomes.
+func (s *Settings) pause(base, key, text string) error {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return nil
+	}
+	if base == globalKey {
+		return fmt.Errorf("only modules can be paused, one by one; remove %s", key)
+	}
+	until, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return fmt.Errorf("expected a time of RFC 3339 such as 2026-11-23T10:00:00Z, got %q; correct the value or remove %s", brief(text), key)
+	}
+	s.pauseUntil(base, until)
+	return nil
+}
+
+func (s *Settings) pauseUntil(base string, until time.Time) {
+	if s.PausedUntil == nil {
+		s.PausedUntil = map[string]time.Time{}
+	}
+	s.PausedUntil[base] = until
 }
 
 func section(key, text string) (values.Map, error) {
@@ -158,6 +186,10 @@ func (s *Settings) keep(key string, previous Settings) {
 		if mode, ok := previous.Maintenance[base]; ok {
 			s.Maintenance[base] = mode
 		}
+	case "PausedUntil":
+		if until, ok := previous.PausedUntil[base]; ok {
+			s.pauseUntil(base, until)
+		}
 	}
 }
 
@@ -171,6 +203,7 @@ func Changed(a, b Settings) []string {
 	out := differing(a.Sections, b.Sections, "", func(x, y values.Map) bool { return reflect.DeepEqual(x, y) })
 	out = append(out, differing(a.Enabled, b.Enabled, "Enabled", func(x, y bool) bool { return x == y })...)
 	out = append(out, differing(a.Maintenance, b.Maintenance, "Maintenance", func(x, y string) bool { return x == y })...)
+	out = append(out, differing(a.PausedUntil, b.PausedUntil, "PausedUntil", time.Time.Equal)...)
 	slices.Sort(out)
 	return slices.Compact(out)
 }

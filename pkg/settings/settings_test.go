@@ -112,9 +112,9 @@ func TestSecretLeavesAreMergedUnderTheSections(t *testing.T) {
 }
 
 func TestChangedNamesKeys(t *testing.T) {
-	a := Parse(map[string]string{"a": "x: 1", "b": "{}", "aEnabled": "true", "cMaintenance": NoResourceReconciliation, "same": "l: [1, {a: b}]"}, nil, Settings{})
+	a := Parse(map[string]string{"a": "x: 1", "b": "{}", "aEnabled": "true", "cMaintenance": NoResourceReconciliation, "ePausedUntil": "2026-11-23T10:00:00Z", "same": "l: [1, {a: b}]"}, nil, Settings{})
 	b := Parse(map[string]string{"a": "x: 2", "d": "{}", "aEnabled": "false", "same": "l:\n- 1\n- a: b # comment"}, nil, Settings{})
-	if d := cmp.Diff([]string{"a", "aEnabled", "b", "cMaintenance", "d"}, Changed(a, b)); d != "" {
+	if d := cmp.Diff([]string{"a", "aEnabled", "b", "cMaintenance", "d", "ePausedUntil"}, Changed(a, b)); d != "" {
 		t.Error(d)
 	}
 	if Equal(a, b) || !Equal(a, a) || Equal(a, Settings{}) {

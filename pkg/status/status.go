@@ -25,8 +25,10 @@ const (
 	HooksSucceeding = "HooksSucceeding"
 	// Ready: all of the above.
 	Ready = "Ready"
-	// Stalled: attempts have failed for a long time.
+	// Stalled: the module has not been Ready for a long time.
 	Stalled = "Stalled"
+	// Paused: until a time nothing is applied, repaired or removed. There while it holds.
+	Paused = "Paused"
 )
 
 // Phase is the word of the PHASE column.
@@ -79,6 +81,8 @@ const (
 	ReasonUninstalling      = "Uninstalling"
 	ReasonModuleMissing     = "ModuleMissing"
 	ReasonCurrent           = "Current"
+	ReasonPaused            = "Paused"
+	ReasonMaintenance       = "Maintenance"
 )
 
 // Condition is one condition; the API's lastTransitionTime is the reporter's business.
@@ -102,7 +106,11 @@ type Module struct {
 	Global     int64 // revision of the global values that the last attempt saw
 	Conditions []Condition
 	NextTry    time.Time // zero when nothing is scheduled
-	Gone       bool      // neither directory nor release is left: there is nothing to show
+	// Maintenance is the mode that the module is in (C-355), "" for none.
+	Maintenance string
+	// PausedUntil is the end of the module's pause, zero without one.
+	PausedUntil time.Time
+	Gone        bool // neither directory nor release is left: there is nothing to show
 }
 
 // Missing is the status of a release whose module is in no directory, or cannot be read.
@@ -158,6 +166,14 @@ type Facts struct {
 	// HealthReason and HealthMessage override the health of objects, such as Contested.
 	HealthReason  string
 	HealthMessage string
+	// Behind: something newer than what the last attempt saw waits to be applied.
+	Behind bool
+	// UnreadySince is since when the module is not Ready; zero when it is, or is off.
+	UnreadySince time.Time
+	// PausedUntil is the end of the pause, zero without one; PausedDrift tells of what is not repaired meanwhile.
+	PausedUntil time.Time
+	PausedDrift string
+	Maintenance string
 	// FailingHooks and HangingHooks are one line each, about runs outside of attempts.
 	FailingHooks, HangingHooks []string
 }
@@ -165,7 +181,7 @@ type Facts struct {
 // Summarize derives conditions, phase and reason.
 func Summarize(f Facts) Module {
 	m := Module{Name: f.Name, Weight: f.Weight, Enabled: f.On, Version: f.Version, Namespace: f.Namespace,
-		Revision: f.Revision, Global: f.Global, NextTry: f.NextTry}
+		Revision: f.Revision, Global: f.Global, NextTry: f.NextTry, Maintenance: f.Maintenance, PausedUntil: f.PausedUntil}
 	conds := []Condition{enabled(f), configValid(f), reconciled(f), healthy(f), hooksSucceeding(f)}
 	ready := Condition{Type: Ready, Status: true, Reason: ReasonReady, Message: "everything is applied and healthy"}
 	for _, c := range conds {
@@ -174,7 +190,10 @@ func Summarize(f Facts) Module {
 			break
 		}
 	}
-	m.Conditions = append(conds, ready, stalled(f))
+	m.Conditions = append(conds, ready, stalled(f, ready))
+	if !f.PausedUntil.IsZero() {
+		m.Conditions = append(m.Conditions, paused(f))
+	}
 	m.Phase = phase(f, ready.Status)
 	m.Reason = ready.Reason
 	return m
@@ -189,6 +208,8 @@ func enabled(f Facts) Condition {
 		c.Reason, c.Message = f.DecisionReason, f.DecisionMessage
 	case !f.On && f.Undecided && f.Reason != "":
 		c.Reason, c.Message = f.Reason, f.Message
+	case !f.On && !f.PausedUntil.IsZero() && f.Attempt == Waits:
+		c.Reason, c.Message = ReasonPaused, f.Message
 	case !f.On:
 		c.Reason = ReasonDisabled
 	}
@@ -209,6 +230,12 @@ func reconciled(f Facts) Condition {
 	c := Condition{Type: Reconciled, Status: f.Attempt == Succeeded, Reason: f.Reason, Message: f.Message}
 	if f.Attempt == NotYet && c.Reason == "" {
 		c.Reason, c.Message = ReasonPending, "the first attempt has not begun"
+	}
+	if f.Attempt == Succeeded && f.Maintenance != "" {
+		c.Reason, c.Message = ReasonMaintenance, "Maintenance is "+f.Maintenance+": hooks run, and the objects of the release are left alone"
+	}
+	if f.Attempt == Succeeded && f.Behind {
+		c.Status, c.Reason, c.Message = false, ReasonPending, "what was applied is no longer what is wanted; the next attempt is about to begin"
 	}
 	if f.Attempt == Failed && !f.NextTry.IsZero() {
 		c.Message = fmt.Sprintf("%s (next try at %s)", c.Message, f.NextTry.UTC().Format(time.TimeOnly))
@@ -236,6 +263,8 @@ func healthy(f Facts) Condition {
 		}
 	}
 	switch {
+	case f.PausedDrift != "":
+		c = Condition{Type: Healthy, Reason: ReasonPaused, Message: f.PausedDrift}
 	case f.HealthReason != "":
 		c = Condition{Type: Healthy, Reason: f.HealthReason, Message: f.HealthMessage}
 	case len(failed) > 0:
@@ -260,11 +289,33 @@ func hooksSucceeding(f Facts) Condition {
 	return Condition{Type: HooksSucceeding, Status: true, Reason: "Succeeding", Message: "no hook fails"}
 }
 
-func stalled(f Facts) Condition {
-	c := Condition{Type: Stalled, Reason: "Progressing", Message: "no long row of failures"}
-	if !f.FailingSince.IsZero() && f.StalledAfter > 0 && f.Now.Sub(f.FailingSince) >= f.StalledAfter {
+// stalled: attempts fail in a row, or something else keeps the module from being Ready, for too long.
+func stalled(f Facts, ready Condition) Condition {
+	long := func(since time.Time) bool {
+		return !since.IsZero() && f.StalledAfter > 0 && f.Now.Sub(since) >= f.StalledAfter
+	}
+	c := Condition{Type: Stalled, Reason: "Progressing", Message: "nothing has lasted too long"}
+	switch {
+	case !f.PausedUntil.IsZero():
+	case long(f.FailingSince):
 		c.Status, c.Reason = true, f.Reason
 		c.Message = fmt.Sprintf("failing since %s: %s", f.FailingSince.UTC().Format(time.RFC3339), f.Message)
+	case long(f.UnreadySince) && !ready.Status:
+		c.Status, c.Reason = true, ready.Reason
+		c.Message = fmt.Sprintf("not Ready since %s: %s", f.UnreadySince.UTC().Format(time.RFC3339), ready.Message)
+	}
+	return c
+}
+
+// paused says until when, and what is going to be done then.
+func paused(f Facts) Condition {
+	c := Condition{Type: Paused, Status: true, Reason: ReasonPaused,
+		Message: fmt.Sprintf("until %s nothing is applied, repaired or removed", f.PausedUntil.UTC().Format(time.RFC3339))}
+	if f.Attempt == Waits && f.Reason == ReasonPaused {
+		c.Message += "; " + f.Message
+	}
+	if f.PausedDrift != "" {
+		c.Message += "; " + f.PausedDrift
 	}
 	return c
 }

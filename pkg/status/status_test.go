@@ -86,3 +86,55 @@ func TestOnlyThreeObjectsAreNamed(t *testing.T) {
 		t.Error(m.Conditions[3].Message)
 	}
 }
+
+func conditionOf(m Module, typ string) Condition {
+	for _, c := range m.Conditions {
+		if c.Type == typ {
+			return c
+		}
+	}
+	return Condition{}
+}
+
+func TestReadyOnlyWhenWhatIsWantedIsApplied(t *testing.T) {
+	f := Facts{On: true, Attempt: Succeeded, Reason: ReasonApplied, Installed: true, HasChart: true}
+	if m := Summarize(f); !conditionOf(m, Ready).Status {
+		t.Errorf("got %+v", m)
+	}
+	f.Behind = true
+	if m := Summarize(f); conditionOf(m, Ready).Status || m.Reason != ReasonPending {
+		t.Errorf("something newer is wanted: %+v", m)
+	}
+}
+
+func TestStalledWhateverKeepsAModuleFromBeingReady(t *testing.T) {
+	f := Facts{On: true, Attempt: Waits, Reason: ReasonWaitingForModule, Message: "waits for b", UnreadySince: time.Unix(0, 0), StalledAfter: time.Minute, Now: time.Unix(59, 0)}
+	if c := conditionOf(Summarize(f), Stalled); c.Status {
+		t.Errorf("too early: %+v", c)
+	}
+	f.Now = time.Unix(60, 0)
+	if c := conditionOf(Summarize(f), Stalled); !c.Status || c.Reason != ReasonWaitingForModule || c.Message != "not Ready since 1970-01-01T00:00:00Z: waits for b" {
+		t.Errorf("got %+v", c)
+	}
+	f.PausedUntil = time.Unix(600, 0) // that is why
+	if c := conditionOf(Summarize(f), Stalled); c.Status {
+		t.Errorf("paused: %+v", c)
+	}
+}
+
+// C-355
+func TestPauseAndMaintenanceShow(t *testing.T) {
+	f := Facts{On: true, Attempt: Succeeded, Reason: ReasonApplied, Message: "upgraded", Installed: true, HasChart: true, PausedUntil: time.Unix(60, 0)}
+	if m := Summarize(f); !conditionOf(m, Ready).Status || conditionOf(m, Paused).Message != "until 1970-01-01T00:01:00Z nothing is applied, repaired or removed" {
+		t.Errorf("a pause with nothing to do: %+v", m)
+	}
+	f.PausedDrift = "not repaired during the pause: ConfigMap/ns/x was deleted"
+	if m := Summarize(f); conditionOf(m, Ready).Reason != ReasonPaused || !strings.Contains(conditionOf(m, Paused).Message, "x was deleted") {
+		t.Errorf("a pause with drift: %+v", m)
+	}
+	f.PausedUntil, f.PausedDrift, f.Maintenance = time.Time{}, "", "NoResourceReconciliation"
+	m := Summarize(f)
+	if c := conditionOf(m, Reconciled); !c.Status || c.Reason != ReasonMaintenance || m.Maintenance == "" {
+		t.Errorf("maintenance: %+v", m)
+	}
+}

@@ -238,7 +238,11 @@ func (w installer) Render(_ context.Context, req installed.Request) (installed.R
 		paths = []string{req.Module.Key}
 	}
 	shown := values.Must(values.Select(req.Values.Clone(), paths))
-	return installed.Rendered{Manifest: string(shown.JSON()), InputDigest: req.InputDigest, RenderDigest: shown.Digest(),
+	text := string(shown.JSON())
+	if req.Maintenance {
+		text += " in maintenance"
+	}
+	return installed.Rendered{Manifest: text, InputDigest: req.InputDigest, RenderDigest: values.Digest([]byte(text)),
 		Objects: []object.Ref{objectsOf(name)[0].Ref}}, nil
 }
 
@@ -273,6 +277,9 @@ func (w installer) apply(ctx context.Context, verb string, req installed.Request
 		return installed.Result{}, errors.New(message)
 	}
 	rel.Status, rel.InputDigest, rel.RenderDigest = installed.Deployed, req.InputDigest, r.RenderDigest
+	if req.Maintenance {
+		rel.Labels = map[string]string{installed.LabelMaintenance: "true"}
+	}
 	return installed.Result{Release: rel.Release, Objects: rel.Objects}, nil
 }
 
@@ -483,3 +490,5 @@ func (w meter) Compacted(string, hook.ID)                 {}
 func (w meter) QueueAction(string, string, time.Duration) {}
 
 func (w meter) ModuleRun(converge.ModuleRun) {}
+
+func (w meter) ResourceAbsent(string, string) {}
