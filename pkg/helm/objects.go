@@ -33,6 +33,8 @@ type item struct {
 	base []byte
 	// live is what the API server answered last, nil when the object is absent or was not asked for.
 	live []byte
+	// unserved says that the cluster has no such kind now; mapping is nil then.
+	unserved error
 }
 
 // key identifies an object across API versions.
@@ -145,9 +147,16 @@ type objects struct {
 	parallel int
 }
 
+// answer is the body of a response. Of the two errors that a response has, Raw's does
+// not tell what the API server wrote, such as the policy that refused an object.
+func answer(res rest.Result) ([]byte, error) {
+	raw, _ := res.Raw()
+	return raw, res.Error()
+}
+
 // get fills it.live; an absent object leaves nil.
 func (o *objects) get(ctx context.Context, it *item) error {
-	raw, err := o.rest.Get().AbsPath(append(it.path(), it.Name)...).SetHeader("Accept", runtime.ContentTypeJSON).Do(ctx).Raw()
+	raw, err := answer(o.rest.Get().AbsPath(append(it.path(), it.Name)...).SetHeader("Accept", runtime.ContentTypeJSON).Do(ctx))
 	if apierrors.IsNotFound(err) {
 		it.live = nil
 		return nil
@@ -160,10 +169,10 @@ func (o *objects) get(ctx context.Context, it *item) error {
 }
 
 func (o *objects) create(ctx context.Context, it *item) error {
-	raw, err := o.rest.Post().AbsPath(it.path()...).
+	raw, err := answer(o.rest.Post().AbsPath(it.path()...).
 		SetHeader("Accept", runtime.ContentTypeJSON).SetHeader("Content-Type", runtime.ContentTypeJSON).
 		Param("fieldManager", FieldManager).Param("fieldValidation", metav1.FieldValidationWarn).
-		Body(it.want).Do(ctx).Raw()
+		Body(it.want).Do(ctx))
 	if err != nil {
 		return fmt.Errorf("create %s: %w", it.Ref, err)
 	}
@@ -180,10 +189,10 @@ func (o *objects) patch(ctx context.Context, it *item) error {
 	if string(text) == "{}" || len(text) == 0 {
 		return nil
 	}
-	raw, err := o.rest.Patch(kind).AbsPath(append(it.path(), it.Name)...).
+	raw, err := answer(o.rest.Patch(kind).AbsPath(append(it.path(), it.Name)...).
 		SetHeader("Accept", runtime.ContentTypeJSON).
 		Param("fieldManager", FieldManager).Param("fieldValidation", metav1.FieldValidationWarn).
-		Body(text).Do(ctx).Raw()
+		Body(text).Do(ctx))
 	if err != nil {
 		return fmt.Errorf("patch %s: %w", it.Ref, err)
 	}

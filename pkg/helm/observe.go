@@ -1,8 +1,14 @@
 package helm
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/object"
@@ -43,8 +49,8 @@ func (c *Client) List(ctx context.Context) ([]installed.Release, error) {
 }
 
 // Objects answers what the newest deployed revision of a release consists of, from its
-// record; Live is not known. Kinds that the cluster does not have are left out. Without
-// a deployed revision there are none.
+// record; Live is not known. Objects of kinds that the cluster does not have now are among
+// them. Without a deployed revision there are none.
 func (c *Client) Objects(ctx context.Context, name string) ([]installed.Manifested, error) {
 	items, _, err := c.deployedItems(ctx, name)
 	if err != nil {
@@ -70,38 +76,55 @@ func (c *Client) deployedItems(ctx context.Context, name string) ([]*item, *reco
 		if err != nil {
 			return nil, nil, err
 		}
-		items, err := c.itemsOf(rec)
-		return items, rec, err
+		items, unserved, err := c.itemsOf(rec)
+		return append(items, unserved...), rec, err
 	}
 	return nil, nil, nil
 }
 
-func (c *Client) itemsOf(rec *record) ([]*item, error) {
+// itemsOf are the objects of a revision, those of kinds that the cluster does not have apart.
+func (c *Client) itemsOf(rec *record) (items, unserved []*item, err error) {
 	docs, err := parseDocuments("manifest", rec.Manifest)
 	if err != nil {
-		return nil, fmt.Errorf("revision %d: %w", rec.Version, err)
+		return nil, nil, fmt.Errorf("revision %d: %w", rec.Version, err)
 	}
 	kinds := c.kinds()
-	var out []*item
 	for _, d := range docs {
 		it, err := kinds.item(d, rec.Name, rec.Namespace)
 		if isNoKind(err) {
 			c.cfg.Logger.Warn("kind of an installed object is gone from the cluster", "module", rec.Name, "object", d.ref().String())
+			if it, err = unservedItem(d, rec, err); err != nil {
+				return nil, nil, err
+			}
+			unserved = append(unserved, it)
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		out = append(out, it)
+		items = append(items, it)
 	}
-	return out, nil
+	return items, unserved, nil
+}
+
+// unservedItem is an object whose kind is gone. Whether that is namespaced is not known;
+// most are.
+func unservedItem(d document, rec *record, why error) (*item, error) {
+	ref := d.ref()
+	if ref.Namespace == "" {
+		ref.Namespace = rec.Namespace
+	}
+	d.own(rec.Name, rec.Namespace)
+	j, err := json.Marshal(d.obj)
+	return &item{document: d, Ref: ref, want: j, unserved: why}, err
 }
 
 // Repair brings objects of the newest deployed revision back to its text: missing ones
 // are created, changed ones merged three-way with the stored text on both sides, custom
 // resources too. Nothing is written where nothing differs, and no revision is made. A
-// nil objs means all; refs that are not in the release are an error. Result.Objects are
-// all of the release; Live is nil where objs did not name them.
+// nil objs means all; refs that are not in the release are an error, and so are objects
+// whose kind is gone, after the others are repaired. Result.Objects are all of the
+// release; Live is nil where objs did not name them.
 func (c *Client) Repair(ctx context.Context, name string, objs []object.Ref) (installed.Result, error) {
 	ctx, warned := withWarnings(ctx)
 	res, err := c.repair(ctx, name, objs)
@@ -124,6 +147,11 @@ func (c *Client) repair(ctx context.Context, name string, objs []object.Ref) (in
 	if err != nil {
 		return installed.Result{}, err
 	}
+	var unserved []error
+	for _, it := range chosen {
+		unserved = append(unserved, it.unserved)
+	}
+	chosen = slices.DeleteFunc(chosen, func(it *item) bool { return it.unserved != nil })
 	err = c.objects.eachKind(chosen, func(it *item) error {
 		it.base = it.want
 		if err := c.objects.get(ctx, it); err != nil {
@@ -131,26 +159,30 @@ func (c *Client) repair(ctx context.Context, name string, objs []object.Ref) (in
 		}
 		return c.objects.apply(ctx, it, rec.Name, rec.Namespace)
 	})
-	return installed.Result{Release: c.seen(rec), Objects: manifested(items)}, err
+	return installed.Result{Release: c.seen(rec), Objects: manifested(items)}, errors.Join(append(unserved, err)...)
 }
 
 func pick(items []*item, objs []object.Ref) ([]*item, error) {
 	if objs == nil {
-		return items, nil
+		return slices.Clone(items), nil
 	}
-	wanted := make(map[object.Ref]bool, len(objs))
-	for _, r := range objs {
-		wanted[r] = true
-	}
-	var out []*item
-	for _, it := range items {
-		if wanted[it.Ref] {
-			out = append(out, it)
-			delete(wanted, it.Ref)
+	out := make([]*item, len(objs))
+	for i, r := range objs {
+		n := slices.IndexFunc(items, func(it *item) bool { return it.is(r) })
+		if n < 0 {
+			return nil, fmt.Errorf("%s is not in the deployed revision; expected one of its %d objects", r, len(items))
 		}
+		out[i] = items[n]
 	}
-	for r := range wanted {
-		return nil, fmt.Errorf("%s is not in the deployed revision; expected one of its %d objects", r, len(items))
+	slices.SortStableFunc(out, func(x, y *item) int { return cmp.Compare(slices.Index(items, x), slices.Index(items, y)) })
+	return slices.Compact(out), nil
+}
+
+// is says whether a reference means the item. One that was made while the kind was
+// gone may have a namespace where there is none, or none where there is one.
+func (it *item) is(r object.Ref) bool {
+	if it.unserved != nil || it.mapping.Scope.Name() == meta.RESTScopeNameRoot {
+		r.Namespace = it.Ref.Namespace
 	}
-	return out, nil
+	return it.Ref == r
 }
