@@ -93,16 +93,14 @@ func (p *pass) act(ctx context.Context, req installed.Request, rendered installe
 	if err := p.facts.flush(ctx); err != nil {
 		return because(status.ReasonApplyFailed, fmt.Errorf("facts cannot be saved before Helm acts: %w", err))
 	}
+	p.step(fmt.Sprintf("%s (%s)", d.Action, d.Why))
+	if err := p.ensureNamespace(ctx); err != nil {
+		return err
+	}
 	if err := p.applies.Acquire(ctx, 1); err != nil {
 		return err
 	}
 	defer p.applies.Release(1)
-	p.step(fmt.Sprintf("%s (%s)", d.Action, d.Why))
-	if p.namespace(p.st.desc()) != p.cfg.Namespace {
-		if err := p.cfg.Ports.Cluster.EnsureNamespace(ctx, p.namespace(p.st.desc()), p.st.desc().PodSecurity, p.cfg.Instance); err != nil {
-			return because(status.ReasonApplyFailed, err)
-		}
-	}
 	name := p.st.desc().Name
 	p.cfg.Ports.Tracker.Hold(name, rendered.Objects)
 	result, err := p.perform(ctx, d.Action, have, req, rendered)
@@ -121,6 +119,19 @@ func (p *pass) act(ctx context.Context, req installed.Request, rendered installe
 		return p.blown()
 	}
 	return nil
+}
+
+// ensureNamespace sees to it that the module's namespace is there.
+func (p *pass) ensureNamespace(ctx context.Context) error {
+	d := p.st.desc()
+	if p.namespace(d) == p.cfg.Namespace {
+		return nil
+	}
+	err := p.cfg.Ports.Cluster.EnsureNamespace(ctx, p.namespace(d), d.PodSecurity, p.cfg.Instance)
+	if errors.Is(err, installed.ErrTerminating) {
+		return because(status.ReasonTerminating, err)
+	}
+	return because(status.ReasonApplyFailed, err)
 }
 
 func (p *pass) perform(ctx context.Context, a release.Action, have installed.Release, req installed.Request, r installed.Rendered) (installed.Result, error) {
@@ -204,7 +215,7 @@ func (p *pass) repair(ctx context.Context) error {
 func (p *pass) drifted() (refs []object.Ref, contested string) {
 	for _, d := range p.cfg.Ports.Tracker.Drift(p.st.desc().Name) {
 		var again bool
-		p.st.edit(func(st *moduleState) { again = st.repairs.note(d.Ref, time.Now()) })
+		p.st.edit(func(st *moduleState) { again = st.repairs.contested(d.Ref, time.Now()) })
 		if d.Gone && !again {
 			p.meter.ResourceAbsent(p.st.desc().Name, d.Namespace+"/"+d.Kind+"/"+d.Name)
 		}
@@ -215,7 +226,11 @@ func (p *pass) drifted() (refs []object.Ref, contested string) {
 		if contested != "" {
 			contested += "; "
 		}
-		contested += fmt.Sprintf("%s is changed back again and again by %s; let one of the two give way", d.Ref, orUnknown(d.Manager))
+		what := "changed back"
+		if d.Gone {
+			what = "deleted"
+		}
+		contested += fmt.Sprintf("%s is %s again and again by %s; let one of the two give way", d.Ref, what, orUnknown(d.Manager))
 	}
 	return refs, contested
 }
@@ -223,20 +238,36 @@ func (p *pass) drifted() (refs []object.Ref, contested string) {
 // restore repairs the objects, or all of the release when refs is nil.
 func (p *pass) restore(ctx context.Context, refs []object.Ref) error {
 	name := p.st.desc().Name
-	if err := p.applies.Acquire(ctx, 1); err != nil {
-		return err
+	result, err := p.bringBack(ctx, refs)
+	if err != nil && p.namespace(p.st.desc()) != p.cfg.Namespace { // which may have gone with the objects
+		if err := p.ensureNamespace(ctx); err != nil {
+			return err
+		}
+		result, err = p.bringBack(ctx, refs)
 	}
-	defer p.applies.Release(1)
-	result, err := p.cfg.Ports.Installer.Repair(ctx, name, refs)
 	if err != nil {
 		return err
 	}
 	p.cfg.Ports.Tracker.Track(name, result.Objects)
+	now := time.Now()
+	p.st.edit(func(st *moduleState) {
+		for _, ref := range refs {
+			st.repairs.note(ref, now)
+		}
+	})
 	if len(refs) > 0 {
 		p.log.Info("objects repaired", "module", name, "objects", fmt.Sprint(refs))
 		p.cfg.Ports.Reporter.Event(name, false, "Repaired", fmt.Sprintf("brought back %v", refs))
 	}
 	return nil
+}
+
+func (p *pass) bringBack(ctx context.Context, refs []object.Ref) (installed.Result, error) {
+	if err := p.applies.Acquire(ctx, 1); err != nil {
+		return installed.Result{}, err
+	}
+	defer p.applies.Release(1)
+	return p.cfg.Ports.Installer.Repair(ctx, p.st.desc().Name, refs)
 }
 
 func orUnknown(manager string) string {
@@ -261,8 +292,8 @@ func (p *pass) finishRepair(err error) {
 		reason, message = status.ReasonContested, contested.message
 		p.keys.after(name, contestBackoff, becauseDrift)
 	default:
-		reason, message = status.ReasonApplyFailed, "repair failed: "+err.Error()
-		p.keys.retry(name, why, time.Now())
+		reason, message = reasonOf(err), status.Explain("repair failed: "+err.Error())
+		p.keys.retryWithin(name, why, time.Now(), patienceOf(reason))
 	}
 	var news bool
 	p.st.edit(func(st *moduleState) {

@@ -128,14 +128,19 @@ const (
 
 // retry adds the key again after its backoff and says when. Each reason has a backoff of its own.
 func (k *keys) retry(key string, why reason, now time.Time) time.Time {
+	return k.retryWithin(key, why, now, lastRetry)
+}
+
+// retryWithin is retry with a bound of its own.
+func (k *keys) retryWithin(key string, why reason, now time.Time, most time.Duration) time.Time {
 	k.mu.Lock()
 	a := appointment{key, why}
 	n := k.fails[a]
 	k.fails[a]++
 	k.mu.Unlock()
-	d := lastRetry
+	d := most
 	if n < 9 {
-		d = min(lastRetry, firstRetry<<n)
+		d = min(most, firstRetry<<n)
 	}
 	d += time.Duration(rand.Int64N(int64(d)/10 + 1))
 	k.after(key, d, why)

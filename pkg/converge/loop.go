@@ -276,9 +276,13 @@ func (l *Loop) ObjectsChanged(module string, drifted bool) {
 }
 
 // CapabilitiesChanged is for discovery: modules whose last render read the
-// cluster's capabilities are rendered again.
+// cluster's capabilities are rendered again, and what failed is tried again, for it
+// may have missed a kind that is there now.
 func (l *Loop) CapabilitiesChanged() {
 	for _, st := range l.all() {
+		if why := st.missesKind(); why != 0 {
+			l.keys.add(st.desc().Name, why)
+		}
 		if st.rendersFromCluster() {
 			l.keys.add(st.desc().Name, becauseInputs)
 		}

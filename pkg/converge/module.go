@@ -366,25 +366,42 @@ func (p *pass) finish(err error) {
 		Action: p.action, Failed: err != nil && w == nil})
 }
 
-func (p *pass) fail(err error) {
-	name, reason := p.st.desc().Name, status.ReasonApplyFailed
+// reasonOf is the reason that status shows for an error.
+func reasonOf(err error) string {
 	var f *failure
 	if errors.As(err, &f) {
-		reason = f.reason
+		return f.reason
 	}
+	return status.ReasonApplyFailed
+}
+
+// patienceOf bounds the backoff after a failure: the end of a namespace wakes nobody,
+// and asking for it costs little.
+func patienceOf(reason string) time.Duration {
+	if reason == status.ReasonTerminating {
+		return terminatingRetry
+	}
+	return lastRetry
+}
+
+const terminatingRetry = 15 * time.Second
+
+func (p *pass) fail(err error) {
+	name, reason := p.st.desc().Name, reasonOf(err)
+	message := status.Explain(err.Error())
 	now := time.Now()
 	next := now.Add(fuseWindow)
 	if reason == status.ReasonOscillating {
 		p.keys.after(name, fuseWindow, becauseRetry)
 	} else {
-		next = p.keys.retry(name, becauseRetry, now)
+		next = p.keys.retryWithin(name, becauseRetry, now, patienceOf(reason))
 	}
 	p.log.Error("module failed", "module", name, "reason", reason, "error", err, "nextTry", next.Round(time.Second))
-	p.cfg.Ports.Reporter.Event(name, true, reason, err.Error())
+	p.cfg.Ports.Reporter.Event(name, true, reason, message)
 	p.st.edit(func(st *moduleState) {
 		if st.failing.IsZero() {
 			st.failing = now
 		}
-		st.attempt, st.reason, st.message, st.nextTry = status.Failed, reason, err.Error(), next
+		st.attempt, st.reason, st.message, st.nextTry = status.Failed, reason, message, next
 	})
 }

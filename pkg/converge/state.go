@@ -102,6 +102,19 @@ func (st *moduleState) rendersFromCluster() bool {
 	return st.decision.On && st.fromCluster
 }
 
+// missesKind is what may have failed because the cluster lacks a kind.
+func (st *moduleState) missesKind() (why reason) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.attempt == status.Failed && (st.reason == status.ReasonApplyFailed || st.reason == status.ReasonRenderFailed) {
+		why |= becauseRetry
+	}
+	if st.healthReason == status.ReasonApplyFailed {
+		why |= becauseDrift
+	}
+	return why
+}
+
 // unusable says that the module's settings could not be used since the process began.
 func (st *moduleState) unusable() bool {
 	st.mu.Lock()
@@ -152,15 +165,18 @@ const (
 	contestLimit  = 3
 )
 
-// note records a repair of an object that others keep changing and reports
-// whether it is contested.
-func (r *repairs) note(ref object.Ref, now time.Time) bool {
+// note records that an object was repaired.
+func (r *repairs) note(ref object.Ref, now time.Time) {
 	if *r == nil {
 		*r = repairs{}
 	}
-	recent := recentTimes((*r)[ref], now, contestWindow)
-	(*r)[ref] = append(recent, now)
-	return len((*r)[ref]) > contestLimit
+	(*r)[ref] = append(recentTimes((*r)[ref], now, contestWindow), now)
+}
+
+// contested says that an object was repaired so often that others must be undoing it.
+// A repair that failed does not count.
+func (r repairs) contested(ref object.Ref, now time.Time) bool {
+	return len(recentTimes(r[ref], now, contestWindow)) >= contestLimit
 }
 
 func recentTimes(times []time.Time, now time.Time, window time.Duration) []time.Time {

@@ -3,12 +3,16 @@
 package installed
 
 import (
+	"errors"
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/object"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
+
+// ErrTerminating: the namespace is being deleted, and nothing can be made in it until it is gone.
+var ErrTerminating = errors.New("is being deleted")
 
 // Status is a Helm release status (https://pkg.go.dev/helm.sh/helm/v3/pkg/release#Status).
 type Status string

@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+
+	"github.com/addon-operator/addon-operator/pkg/installed"
 )
 
 // Labels of a namespace that the operator made.
@@ -26,7 +28,8 @@ const (
 )
 
 // terminatingWait bounds how long a namespace that is being deleted is waited for.
-const terminatingWait = 15 * time.Second
+// Kubernetes lets even an empty one live for 5 s.
+const terminatingWait = 10 * time.Second
 
 func (c *Clients) namespaces() dynamic.ResourceInterface {
 	return c.Dynamic.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
@@ -35,12 +38,13 @@ func (c *Clients) namespaces() dynamic.ResourceInterface {
 // EnsureNamespace makes a namespace for a module unless it exists. podSecurity is
 // the "enforce" level of Pod Security Admission, "" for none; instance is the
 // operator's identity. A namespace that somebody else made is never changed. One
-// that is being deleted is waited for a short while; the error says what holds it.
+// that is being deleted is waited for a short while; then the error is
+// installed.ErrTerminating and says what holds it.
 func (c *Clients) EnsureNamespace(ctx context.Context, name, podSecurity, instance string) error {
 	live, err := c.namespaces().Get(ctx, name, metav1.GetOptions{})
 	if err == nil && live.GetDeletionTimestamp() != nil {
 		if err := c.awaitNoNamespace(ctx, name); err != nil {
-			return fmt.Errorf("namespace %s: %w", name, err)
+			return fmt.Errorf("namespace %s %w", name, err)
 		}
 		live, err = nil, apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, name)
 	}
@@ -86,19 +90,43 @@ func ours(labels map[string]string, instance string) bool {
 
 // awaitNoNamespace waits for the end of a deletion.
 func (c *Clients) awaitNoNamespace(ctx context.Context, name string) error {
-	ctx, stop := context.WithTimeout(ctx, terminatingWait)
+	short, stop := context.WithTimeout(ctx, terminatingWait)
 	defer stop()
 	var why string
-	err := await(ctx, c.namespaces(), name, func(u *unstructured.Unstructured) (bool, error) {
+	err := await(short, c.namespaces(), name, func(u *unstructured.Unstructured) (bool, error) {
 		if u != nil {
 			why = deletionHolds(u)
 		}
 		return u == nil, nil
 	})
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("is being deleted for longer than %s: %s: %w", terminatingWait, why, err)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("is being deleted: %w", err)
 	}
-	return err
+	held, err := c.finalized(ctx, name)
+	if err != nil || len(held) == 0 {
+		return fmt.Errorf("%w: %s; it is made anew once it is gone", installed.ErrTerminating, why)
+	}
+	return fmt.Errorf("%w and held by %s: let the controllers of these finalizers finish, "+
+		"or, where there is none any more, remove the finalizers (kubectl edit); it is made anew once it is gone",
+		installed.ErrTerminating, strings.Join(held, ", "))
+}
+
+// finalized names objects of a namespace that are being deleted and wait for finalizers, a few.
+func (c *Clients) finalized(ctx context.Context, namespace string) ([]string, error) {
+	const most = 5
+	found, err := c.contents(ctx, namespace, func(kind string, o *metav1.PartialObjectMetadata) string {
+		if o.DeletionTimestamp == nil || len(o.Finalizers) == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%s/%s (finalizer %s)", kind, o.Name, strings.Join(o.Finalizers, ", "))
+	})
+	if n := len(found) - most; n > 0 {
+		found = append(found[:most], fmt.Sprintf("and %d more", n))
+	}
+	return found, err
 }
 
 // deletionHolds is what the namespace controller says it waits for.
@@ -130,7 +158,7 @@ func (c *Clients) RemoveNamespace(ctx context.Context, name, instance string) (r
 	case live.GetDeletionTimestamp() != nil:
 		return true, "", nil
 	}
-	rest, err := c.contents(ctx, name)
+	rest, err := c.contents(ctx, name, ofSomebody)
 	var unknown *discovery.ErrGroupDiscoveryFailed
 	if errors.As(err, &unknown) { // for as long as an aggregated API is away
 		return false, err.Error(), nil
@@ -149,9 +177,20 @@ func (c *Clients) RemoveNamespace(ctx context.Context, name, instance string) (r
 	return true, "", nil
 }
 
+// naming is how an object of a namespace is told of, "" for one that does not matter.
+type naming func(kind string, o *metav1.PartialObjectMetadata) string
+
+// ofSomebody names all objects but those that Kubernetes itself puts into a namespace.
+func ofSomebody(kind string, o *metav1.PartialObjectMetadata) string {
+	if kind == "ConfigMap" && o.Name == "kube-root-ca.crt" || kind == "ServiceAccount" && o.Name == "default" {
+		return ""
+	}
+	return kind + "/" + o.Name
+}
+
 // contents names what a namespace holds, a few of each kind. An answer that is not
 // complete is an error: what cannot be listed may exist.
-func (c *Clients) contents(ctx context.Context, namespace string) ([]string, error) {
+func (c *Clients) contents(ctx context.Context, namespace string, name naming) ([]string, error) {
 	lists, err := c.Discovery.ServerPreferredResources()
 	if err != nil {
 		return nil, fmt.Errorf("not all kinds are known, so it may not be empty: %w", err)
@@ -166,12 +205,14 @@ func (c *Clients) contents(ctx context.Context, namespace string) ([]string, err
 		}
 		g.Go(func() error {
 			for _, r := range listable(l) {
-				names, err := c.names(ctx, gv.WithResource(r.Name), namespace)
+				some, err := c.some(ctx, gv.WithResource(r.Name), namespace)
 				if err != nil {
 					return fmt.Errorf("list %s: %w", r.Name, err)
 				}
-				for _, name := range names {
-					found[n] = append(found[n], r.Kind+"/"+name)
+				for i := range some {
+					if text := name(r.Kind, &some[i]); text != "" {
+						found[n] = append(found[n], text)
+					}
 				}
 			}
 			return nil
@@ -196,22 +237,14 @@ func listable(l *metav1.APIResourceList) (all []metav1.APIResource) {
 	return all
 }
 
-// names lists a few objects of a resource, without those of Kubernetes itself.
-func (c *Clients) names(ctx context.Context, r schema.GroupVersionResource, namespace string) (names []string, err error) {
-	list, err := c.Metadata.Resource(r).Namespace(namespace).List(ctx, metav1.ListOptions{Limit: 5})
+// some lists a few objects of a resource.
+func (c *Clients) some(ctx context.Context, r schema.GroupVersionResource, namespace string) ([]metav1.PartialObjectMetadata, error) {
+	list, err := c.Metadata.Resource(r).Namespace(namespace).List(ctx, metav1.ListOptions{Limit: 20})
 	if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	for _, o := range list.Items {
-		switch {
-		case r.Group == "" && r.Resource == "configmaps" && o.Name == "kube-root-ca.crt":
-		case r.Group == "" && r.Resource == "serviceaccounts" && o.Name == "default":
-		default:
-			names = append(names, o.Name)
-		}
-	}
-	return names, nil
+	return list.Items, nil
 }

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/installed"
 )
 
 func contains(s, part string) bool { return strings.Contains(s, part) }
@@ -97,7 +99,8 @@ func TestNamespaceThatDoesNotEnd(t *testing.T) {
 	do(t, c, deletion("Namespace", "", ns))
 	t.Cleanup(func() { do(t, c, mergePatch("ConfigMap", ns, "held", `{"metadata":{"finalizers":null}}`)) })
 	err := c.EnsureNamespace(within(t), ns, "", "i")
-	if err == nil || !contains(err.Error(), "being deleted") || !contains(err.Error(), "kube.test/held") {
+	if err == nil || !contains(err.Error(), "being deleted") || !contains(err.Error(), "ConfigMap/held (finalizer kube.test/held)") ||
+		!errors.Is(err, installed.ErrTerminating) {
 		t.Errorf("the error is %v", err)
 	}
 	// A foreground deletion waits in the same way, and says so.
@@ -122,7 +125,7 @@ func TestAggregatedAPIThatIsAway(t *testing.T) {
 		if removed || err != nil {
 			t.Fatalf("%t %s %v", removed, why, err)
 		}
-		_, err = c.contents(within(t), ns)
+		_, err = c.contents(within(t), ns, ofSomebody)
 		return err != nil && contains(err.Error(), "away.kube.test")
 	})
 	if removed, why, err := c.RemoveNamespace(within(t), ns, instance); removed || err != nil || !contains(why, "may not be empty") {

@@ -78,6 +78,7 @@ const (
 	ReasonObjectFailed      = "ObjectFailed"
 	ReasonContested         = "Contested"
 	ReasonOscillating       = "Oscillating"
+	ReasonTerminating       = "NamespaceTerminating"
 	ReasonUninstalling      = "Uninstalling"
 	ReasonModuleMissing     = "ModuleMissing"
 	ReasonCurrent           = "Current"
