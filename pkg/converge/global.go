@@ -40,6 +40,7 @@ const afterAllRow = 5
 func (p globalPass) process(ctx context.Context, why reason) {
 	if why.has(full) {
 		err := p.run(ctx, why)
+		p.trouble.note(err)
 		if ctx.Err() != nil || errors.Is(err, hookrun.ErrShutdown) {
 			return
 		}
@@ -361,6 +362,7 @@ func (p globalPass) steps() (step func(string), done func()) {
 	timer := time.AfterFunc(0, func() {})
 	step = func(what string) {
 		timer.Stop()
+		p.trouble.doing(what)
 		since := time.Now()
 		timer = time.AfterFunc(stepShownAfter, func() {
 			p.undecided(fmt.Sprintf("global hooks have not spoken yet: %s since %s", what, since.UTC().Format(time.TimeOnly)), time.Time{})

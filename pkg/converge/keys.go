@@ -64,6 +64,15 @@ type keys struct {
 	timers  map[appointment]*time.Timer
 	fails   map[appointment]int
 	stopped bool
+	// For people who look on: since when a key is due or worked on and why, and when appointments are.
+	pending, running map[string]begun
+	dates        map[appointment]time.Time
+}
+
+// begun is since when something is as it is, and why.
+type begun struct {
+	since time.Time
+	why   reason
 }
 
 // appointment is a later look at a key. A key has one for each reason, so that a
@@ -79,6 +88,7 @@ func newKeys() *keys {
 		reasons: map[string]reason{},
 		timers:  map[appointment]*time.Timer{},
 		fails:   map[appointment]int{},
+		pending: map[string]begun{}, running: map[string]begun{}, dates: map[appointment]time.Time{},
 	}
 }
 
@@ -86,6 +96,9 @@ func newKeys() *keys {
 func (k *keys) add(key string, why reason) {
 	k.mu.Lock()
 	k.reasons[key] |= why
+	if _, ok := k.pending[key]; !ok {
+		k.pending[key] = begun{since: time.Now()}
+	}
 	if why.has(becauseInputs) {
 		delete(k.fails, appointment{key, becauseRetry})
 		k.cancelTimer(appointment{key, becauseRetry})
@@ -115,10 +128,17 @@ func (k *keys) take() (key string, why reason, ok bool) {
 	}
 	why = k.reasons[key]
 	delete(k.reasons, key)
+	delete(k.pending, key)
+	k.running[key] = begun{since: time.Now(), why: why}
 	return key, why, true
 }
 
-func (k *keys) done(key string) { k.queue.Done(key) }
+func (k *keys) done(key string) {
+	k.mu.Lock()
+	delete(k.running, key)
+	k.mu.Unlock()
+	k.queue.Done(key)
+}
 
 // Backoff bounds of a failing key.
 const (
@@ -170,19 +190,21 @@ func (k *keys) after(key string, d time.Duration, why reason) {
 		current := k.timers[a] == t
 		if current {
 			delete(k.timers, a)
+			delete(k.dates, a)
 		}
 		k.mu.Unlock()
 		if current {
 			k.add(key, why)
 		}
 	})
-	k.timers[a] = t
+	k.timers[a], k.dates[a] = t, time.Now().Add(d)
 }
 
 func (k *keys) cancelTimer(a appointment) {
 	if t := k.timers[a]; t != nil {
 		t.Stop()
 		delete(k.timers, a)
+		delete(k.dates, a)
 	}
 }
 

@@ -113,6 +113,7 @@ type Loop struct {
 
 	configured configured
 	afterAll   afterAllState
+	trouble    globalTrouble
 }
 
 // configured is the newest reading of the ConfigMap.

@@ -285,6 +285,7 @@ func (p *pass) step(what string) {
 	since := time.Now()
 	p.st.stopStepTimer()
 	p.st.edit(func(st *moduleState) {
+		st.step = what
 		var timer *time.Timer
 		timer = time.AfterFunc(stepShownAfter, func() {
 			shown := false

@@ -68,6 +68,7 @@ type moduleState struct {
 	runs                        hookTroubles
 	fuse                        fuse
 	timer                       *time.Timer // shows a step that lasts
+	step                        string      // what the pass does now; of no meaning without one
 	// interrupt ends the hooks of the running attempt; nil while there is none.
 	interrupt context.CancelCauseFunc
 }
@@ -131,6 +132,7 @@ func (st *moduleState) forgetCRDs() {
 func (st *moduleState) stopStepTimer() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	st.step = ""
 	if st.timer != nil {
 		st.timer.Stop()
 		st.timer = nil

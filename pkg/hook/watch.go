@@ -6,12 +6,34 @@ type Watch interface {
 	// Snapshot is every matching object, ordered by namespace and name (C-134).
 	// Buffered events that it already shows are dropped (C-153).
 	Snapshot() []Item
-	// Peek is Snapshot for people who look on: it drops nothing.
-	Peek() []Item
+	// Peek is for people who look on: it drops nothing.
+	Peek() Held
 	// Unlock lets events flow, buffered ones first (C-153).
 	Unlock()
 	// Stop ends the monitor; no handler is called after it returned.
 	Stop()
+}
+
+// Held is what a monitor has, and what happened to it (C-482).
+type Held struct {
+	// Kind is that of the binding, as the API server spells it where it is served.
+	Kind  string
+	Items []Item
+	// SinceStart counts from the start of the monitor, SinceRun from the newest Snapshot.
+	SinceStart, SinceRun Operations
+}
+
+// Operations counts what happened to the objects of a monitor.
+type Operations struct {
+	// Count is how many objects there are now.
+	Count int `json:"count"`
+	// Added, Deleted and Modified count changes of what the binding keeps, those
+	// included that it does not listen to.
+	Added    int `json:"added"`
+	Deleted  int `json:"deleted"`
+	Modified int `json:"modified"`
+	// Cleaned counts objects that were dropped because they are not watched any more.
+	Cleaned int `json:"cleaned"`
 }
 
 // WatchHandler gets what a monitor sees. Calls for one monitor come one at a

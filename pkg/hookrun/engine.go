@@ -197,6 +197,8 @@ type Queue struct {
 	Error    string
 	// Hooks is the number of tasks by hook.
 	Hooks map[hook.ID]int
+	// Tasks are all of them, where Dump was asked.
+	Tasks []Task
 }
 
 // ErrShutdown ends what waits when the lanes are closed.

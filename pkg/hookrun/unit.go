@@ -200,13 +200,13 @@ func (b *boundHook) waitForRate(ctx context.Context, head *task) bool {
 }
 
 // Snapshots is what the bindings of the unit's hooks hold, by hook and binding.
-func (u *Unit) Snapshots() map[string]map[string][]hook.Item {
+func (u *Unit) Snapshots() map[string]map[string]hook.Held {
 	u.mu.Lock()
 	hooks := u.hooks
 	u.mu.Unlock()
-	out := map[string]map[string][]hook.Item{}
+	out := map[string]map[string]hook.Held{}
 	for _, h := range hooks {
-		out[h.Name] = map[string][]hook.Item{}
+		out[h.Name] = map[string]hook.Held{}
 		for _, k := range h.Spec.Kubernetes {
 			if m := h.monitor(k.Name); m != nil {
 				out[h.Name][k.Name] = m.watch.Peek()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,9 +111,25 @@ func (l *Loop) Ready() bool { return l.ready.Load() }
 // Queues are the lanes in which hooks run.
 func (l *Loop) Queues() []hookrun.Queue { return l.hooks.Queues() }
 
+// Dump is Queues with the tasks of each.
+func (l *Loop) Dump() []hookrun.Queue { return l.hooks.Dump() }
+
+// Lanes are the names of all lanes that bindings of hooks use.
+func (l *Loop) Lanes() []string {
+	l.mu.Lock()
+	units := l.units
+	l.mu.Unlock()
+	var out []string
+	for _, u := range units {
+		out = append(out, u.Lanes()...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // Snapshots is what the kubernetes bindings of a hook hold now, by binding. It
 // reports false for a hook that is not known.
-func (l *Loop) Snapshots(name string) (map[string][]hook.Item, bool) {
+func (l *Loop) Snapshots(name string) (map[string]hook.Held, bool) {
 	l.mu.Lock()
 	units := l.units
 	l.mu.Unlock()

@@ -80,7 +80,7 @@ func (f *folder) Watch(_ context.Context, id hook.ID, _ hook.Kubernetes, _ hook.
 type watch struct{}
 
 func (watch) Snapshot() []hook.Item { return nil }
-func (watch) Peek() []hook.Item     { return nil }
+func (watch) Peek() hook.Held       { return hook.Held{} }
 func (watch) Unlock()               {}
 func (watch) Stop()                 {}
 

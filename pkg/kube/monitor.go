@@ -98,6 +98,8 @@ type monitor struct {
 	told    string  // text of the last error that the handler got
 	slow    []*part // whose filter is slow, to be isolated
 	gone    bool    // the kind is not served any more
+	// ops counts since the start, recent since the newest snapshot.
+	ops, recent hook.Operations
 }
 
 func newMonitor(id hook.ID, b hook.Kubernetes, h hook.WatchHandler, o *Observer, log *slog.Logger) *monitor {
@@ -231,14 +233,31 @@ func (m *monitor) snapshot() []hook.Item {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.buffer.clear()
+	m.recent = hook.Operations{}
 	return m.items()
 }
 
-// peek is snapshot that drops nothing.
-func (m *monitor) peek() []hook.Item {
+// peek is snapshot that drops nothing, and says what happened.
+func (m *monitor) peek() hook.Held {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.items()
+	held := hook.Held{Kind: m.kind, Items: m.items(), SinceStart: m.ops, SinceRun: m.recent}
+	held.SinceStart.Count, held.SinceRun.Count = len(held.Items), len(held.Items)
+	return held
+}
+
+// happened counts a change of what is kept; m.mu is held.
+func (m *monitor) happened(e hook.WatchEvent) {
+	for _, o := range []*hook.Operations{&m.ops, &m.recent} {
+		switch e {
+		case hook.Added:
+			o.Added++
+		case hook.Modified:
+			o.Modified++
+		case hook.Deleted:
+			o.Deleted++
+		}
+	}
 }
 
 // items lists what is cached; m.mu is held.
@@ -324,6 +343,8 @@ type partKey struct{ namespace, name string }
 
 // forget drops a part with its objects and without events; m.mu is held.
 func (m *monitor) forget(p *part) {
+	m.ops.Cleaned += len(p.entries)
+	m.recent.Cleaned += len(p.entries)
 	delete(m.parts, p.key)
 	m.order = nil
 }
@@ -385,12 +406,14 @@ func (p *part) put(s *seen) {
 		was := old.sum
 		*old = *now
 		if was != now.sum {
+			p.m.happened(hook.Modified)
 			p.m.emit(notice{event: hook.Modified, id: s.id, item: now.item})
 		}
 		return
 	}
 	p.entries[s.id] = now
 	p.m.order = nil
+	p.m.happened(hook.Added)
 	if p.listed {
 		p.m.counted()
 	}
@@ -460,6 +483,7 @@ func (p *part) remove(s *seen) {
 func (p *part) drop(last *entry) {
 	delete(p.entries, last.id)
 	p.m.order = nil
+	p.m.happened(hook.Deleted)
 	p.m.fault(last.id.String(), nil)
 	if !p.silent() {
 		p.m.emit(notice{event: hook.Deleted, id: last.id, item: last.item})

@@ -385,7 +385,7 @@ func changeInABurst(t *testing.T, changes int) {
 	seen := func(round int) func() bool {
 		last := fmt.Sprintf(`"cm-%05d=%d"`, objects-1, round)
 		return func() bool {
-			items := m.Peek()
+			items := m.Peek().Items
 			return len(items) == objects && !slices.ContainsFunc(items, func(i hook.Item) bool {
 				return !strings.HasSuffix(string(i.FilterResult), last[strings.IndexByte(last, '='):])
 			})
@@ -405,7 +405,7 @@ func changeInABurst(t *testing.T, changes int) {
 	if n := waiting(); n > objects+crowded {
 		t.Errorf("%d events wait for the handler of %d objects", n, objects)
 	}
-	if got, want := results(m.Peek()), inCluster(t, c, ns); got != want {
+	if got, want := results(m.Peek().Items), inCluster(t, c, ns); got != want {
 		t.Error("the snapshot differs from the cluster")
 	}
 	mu.Lock()

@@ -106,7 +106,7 @@ type bindingWatch struct {
 func (b *bindingWatch) Snapshot() []hook.Item { return b.monitor.snapshot() }
 
 // Peek implements hook.Watch.
-func (b *bindingWatch) Peek() []hook.Item { return b.monitor.peek() }
+func (b *bindingWatch) Peek() hook.Held { return b.monitor.peek() }
 
 // Unlock implements hook.Watch.
 func (b *bindingWatch) Unlock() { b.monitor.unlock() }

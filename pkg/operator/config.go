@@ -53,6 +53,9 @@ type Config struct {
 	MetricsPrefix string
 	// DebugSocket is the path of the unix socket; default /var/run/addon-operator/debug.socket.
 	DebugSocket string
+	// DebugAddress, if set, is host:port where a part of the socket's answers are given over
+	// TCP to whoever asks; without a host it is loopback's (C-484).
+	DebugAddress string
 	// HookTimeout bounds one run of a hook without settings.timeout; default 10 min.
 	HookTimeout time.Duration
 	// OrderPatience is how long an attempt holds up higher weights; default 15 s, negative: no order by weight.
@@ -81,6 +84,8 @@ type Config struct {
 	// Progress, if set, is called with every status of a module; it must return quickly.
 	Progress func(status.Module)
 	Logger   *slog.Logger
+	// LogLevel, if set, is the level of Logger: the runtime parameter log.level changes it (C-483).
+	LogLevel *slog.LevelVar
 }
 
 // Defaults is the Config of a start without flags.

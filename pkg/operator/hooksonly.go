@@ -2,9 +2,9 @@ package operator
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,6 +28,8 @@ type hooksWiring struct {
 	loop     *hooksonly.Loop
 	meter    meter
 	webhooks *webhook.Server
+
+	parameters *parameters
 }
 
 // runHooks is Run for a folder of hooks.
@@ -43,7 +45,8 @@ func runHooks(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	w := &hooksWiring{cfg: cfg, clients: clients, meter: m, cron: cron.New(cron.Config{Logger: cfg.Logger})}
+	w := &hooksWiring{cfg: cfg, clients: clients, meter: m, cron: cron.New(cron.Config{Logger: cfg.Logger}),
+		parameters: newParameters(cfg.LogLevel, cfg.Logger)}
 	if w.exec, err = newRunner(cfg, kubeconfig, nil); err != nil {
 		return err
 	}
@@ -62,10 +65,11 @@ func runHooks(ctx context.Context, cfg Config) error {
 }
 
 func (w *hooksWiring) run(ctx context.Context) error {
-	public, socket, err := listen(ctx, w.cfg)
+	ports, err := listen(ctx, w.cfg)
 	if err != nil {
 		return err
 	}
+	defer w.parameters.Close()
 	edges, stopEdges := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopEdges()
 	group, ctx := errgroup.WithContext(ctx)
@@ -75,9 +79,8 @@ func (w *hooksWiring) run(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		self, hooks := w.meter.handlers()
-		return web.Serve(edges, public, web.Public(w.Progress, self, hooks))
+		return ports.serve(edges, web.Public(w.Progress, self, hooks), w.routes(), func(text string) string { return text })
 	})
-	group.Go(func() error { return web.Serve(edges, socket, web.DebugHooks(w)) })
 	group.Go(func() error { return ended(ctx, w.cron.Run(ctx)) })
 	group.Go(func() error { return ended(ctx, w.webhooks.Run(ctx)) })
 	group.Go(func() error { return ended(ctx, w.clients.WatchDiscovery(ctx, func() {}, func(string) {})) })
@@ -90,8 +93,17 @@ func (w *hooksWiring) Progress() web.Progress {
 	return web.Progress{Started: true, Done: w.loop.Ready()}
 }
 
-// Hooks implements web.HookInspector.
-func (w *hooksWiring) Hooks() any {
+// routes are those of section 11.6 of the contract without modules.
+func (w *hooksWiring) routes() []web.Route {
+	return slices.Concat(queueRoutes(func() []web.Queue { return laneTable(w.loop.Dump(), w.loop.Lanes()) }), w.parameters.routes(), []web.Route{
+		{Path: "/hook/list", Help: "hooks and their state", Remote: true,
+			Answer: func(context.Context, web.Query) (any, error) { return w.hooks(), nil }},
+		{Path: "/hook/{name...}/snapshots", Help: "what kubernetes bindings of a hook hold",
+			Answer: func(_ context.Context, q web.Query) (any, error) { return w.snapshots(q.Parts["name"]) }},
+	})
+}
+
+func (w *hooksWiring) hooks() any {
 	rows := []map[string]any{}
 	for _, h := range w.loop.Hooks() {
 		row := map[string]any{"name": h.Name, "state": string(h.State), "runs": h.Runs, "failures": h.Failures}
@@ -109,22 +121,11 @@ func (w *hooksWiring) Hooks() any {
 	return rows
 }
 
-// Snapshots implements web.HookInspector (C-482).
-func (w *hooksWiring) Snapshots(name string) (any, error) {
-	bindings, ok := w.loop.Snapshots(name)
+// snapshots is C-482.
+func (w *hooksWiring) snapshots(name string) (any, error) {
+	held, ok := w.loop.Snapshots(name)
 	if !ok {
 		return nil, fmt.Errorf("hook %q is not known: see `addon-operator hook list`: %w", name, web.ErrNotFound)
 	}
-	out := map[string]any{}
-	for binding, items := range bindings {
-		var shown any
-		if err := json.Unmarshal(hook.MarshalItems(items), &shown); err != nil {
-			return nil, err
-		}
-		out[binding] = map[string]any{"snapshot": shown}
-	}
-	return out, nil
+	return bindings(held)
 }
-
-// Queues implements web.HookInspector.
-func (w *hooksWiring) Queues() any { return queueTable(w.loop.Queues()) }

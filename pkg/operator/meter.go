@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"fmt"
 	"net/http"
 	"os"
 	"time"
@@ -70,32 +69,6 @@ func taskType(o hook.Owner) string {
 		return "GlobalHookRun"
 	}
 	return "ModuleHookRun"
-}
-
-// queueTable is what `queue list` shows (C-481).
-func queueTable(queues []hookrun.Queue) any {
-	rows := []map[string]any{}
-	total := 0
-	for _, q := range queues {
-		state := "waiting"
-		switch {
-		case q.Running > 0:
-			state = fmt.Sprintf("running %d of them", q.Running)
-		case q.Failures > 0:
-			state = "waits for the next try"
-		}
-		head := fmt.Sprintf("%s:%s %s", taskType(q.Head.Owner), q.Head, q.Binding)
-		if q.Type != "" {
-			head += " " + string(q.Type)
-		}
-		if q.Failures > 0 {
-			head += fmt.Sprintf(":failures %d:%s", q.Failures, q.Error)
-		}
-		rows = append(rows, map[string]any{"name": q.Name, "tasksCount": q.Length, "status": state,
-			"tasks": []map[string]any{{"index": 1, "description": head}}})
-		total += q.Length
-	}
-	return map[string]any{"active": rows, "summary": map[string]any{"totalTasks": total}}
 }
 
 func (m meter) Samples(id hook.ID, samples []hook.Sample) error {

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -98,10 +99,19 @@ type wiring struct {
 	inspect  *inspector
 	meter    meter
 	webhooks *webhook.Server
+
+	parameters *parameters
+	logConfig  atomic.Bool // log.configmap.events
+}
+
+// routes are what the debug socket answers.
+func (w *wiring) routes() []web.Route {
+	return slices.Concat(w.inspect.routes(), w.parameters.routes())
 }
 
 func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kubeconfig string, clients *kube.Clients, typed kubernetes.Interface, m meter) (*wiring, error) {
-	w := &wiring{cfg: cfg, clients: clients, meter: m}
+	w := &wiring{cfg: cfg, clients: clients, meter: m, parameters: newParameters(cfg.LogLevel, cfg.Logger)}
+	w.parameters.addSwitch("log.configmap.events", "what each change of the ConfigMap puts in force is logged, secrets masked", w.logConfig.Load, w.logConfig.Store)
 	extra, _ := parseLabels(cfg.CRDLabels) // validate has seen it
 
 	w.store = config.New(config.Config{Client: typed, Namespace: cfg.Namespace, Name: cfg.ConfigMap, Logger: cfg.Logger,
@@ -158,7 +168,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 		},
 	})
 	m.watchQueues(w.loop.Queues)
-	w.inspect = &inspector{loop: w.loop, store: values, mods: mods, helm: w.helm, namespace: cfg.Namespace}
+	w.inspect = &inspector{loop: w.loop, store: values, mods: mods, helm: w.helm, tracker: w.tracker, namespace: cfg.Namespace}
 	return w, nil
 }
 
@@ -174,10 +184,11 @@ func newRunner(cfg Config, kubeconfig string, printed func(string) string) (*exe
 
 // run starts every part and returns when all have ended.
 func (w *wiring) run(ctx context.Context) error {
-	public, socket, err := listen(ctx, w.cfg)
+	ports, err := listen(ctx, w.cfg)
 	if err != nil {
 		return err
 	}
+	defer w.parameters.Close()
 	// The reporter and the endpoints outlive the loop, so that its last words are heard.
 	edges, stopEdges := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopEdges()
@@ -192,10 +203,9 @@ func (w *wiring) run(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		self, hooks := w.meter.handlers()
-		return web.Serve(edges, public, web.Public(w.inspect.Progress, self, hooks))
+		return ports.serve(edges, web.Public(w.inspect.Progress, self, hooks), w.routes(), w.meter.print.text)
 	})
-	group.Go(func() error { return web.Serve(edges, socket, web.Redacted(web.Debug(w.inspect), w.meter.print.text)) })
-	group.Go(func() error { return ended(ctx, w.store.Run(ctx, w.loop.ApplySettings)) })
+	group.Go(func() error { return ended(ctx, w.store.Run(ctx, w.applySettings)) })
 	group.Go(func() error { return ended(ctx, w.cron.Run(ctx)) })
 	group.Go(func() error { return ended(ctx, w.webhooks.Run(ctx)) })
 	group.Go(func() error { return ended(ctx, w.tracker.Run(edges)) })
@@ -207,18 +217,6 @@ func (w *wiring) run(ctx context.Context) error {
 	})
 	err = group.Wait()
 	return errors.Join(err, w.exec.Close())
-}
-
-// listen opens the HTTP port and the debug socket.
-func listen(ctx context.Context, cfg Config) (public, socket net.Listener, err error) {
-	if public, err = web.ListenTCP(ctx, cfg.ListenAddress); err != nil {
-		return nil, nil, err
-	}
-	if socket, err = web.ListenUnix(ctx, cfg.DebugSocket); err != nil {
-		_ = public.Close()
-		return nil, nil, err
-	}
-	return public, socket, nil
 }
 
 // keepModules deletes the Module resources that earlier processes made for modules of

@@ -149,7 +149,7 @@ func (f *fakeWatch) lock() {
 	f.locked = true
 }
 
-func (f *fakeWatch) Peek() []hook.Item { return f.Snapshot() }
+func (f *fakeWatch) Peek() hook.Held { return hook.Held{Items: f.Snapshot()} }
 
 func (f *fakeWatch) Snapshot() []hook.Item {
 	f.mu.Lock()

@@ -7,12 +7,22 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
 // Ask gets a path from a debug socket and returns the body; any status but 200
 // is an error with the body's text (B-62).
 func Ask(ctx context.Context, socket, path string) ([]byte, error) {
+	return talk(ctx, socket, http.MethodGet, path, nil)
+}
+
+// Send posts a form to a path of a debug socket; otherwise it is Ask.
+func Send(ctx context.Context, socket, path string, form url.Values) ([]byte, error) {
+	return talk(ctx, socket, http.MethodPost, path, form)
+}
+
+func talk(ctx context.Context, socket, method, path string, form url.Values) ([]byte, error) {
 	var dialer net.Dialer
 	client := &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -20,9 +30,12 @@ func Ask(ctx context.Context, socket, path string) ([]byte, error) {
 		},
 		DisableKeepAlives: true,
 	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://operator"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://operator"+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
+	}
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	resp, err := client.Do(req)
 	if err != nil {

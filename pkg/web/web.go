@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -12,8 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"sigs.k8s.io/yaml"
 )
 
 // Progress is how far convergence is (C-493).
@@ -24,24 +21,6 @@ type Progress struct {
 	Done bool
 	// Unsettled counts modules whose wanted inputs were not attempted yet.
 	Unsettled int
-}
-
-// ErrNotFound is what an Inspector answers for a name it does not know.
-var ErrNotFound = errors.New("not found")
-
-// Inspector answers questions about the inside of the process. Answers are JSON
-// values or, for Render, text. An unknown name is ErrNotFound.
-type Inspector interface {
-	// Global answers list, values, config or patches of the global section.
-	Global(what string) (any, error)
-	// Modules lists the modules with their state.
-	Modules() any
-	// Module answers values, config or patches of a module; withGlobal adds the global section.
-	Module(name, what string, withGlobal bool) (any, error)
-	// Render is the module's manifest as it would be applied now, with secret values if asked for.
-	Render(ctx context.Context, name string, secrets bool) (string, error)
-	// Queues is the number of tasks by lane.
-	Queues() any
 }
 
 // Public is the handler of the HTTP port (C-490 … C-493).
@@ -60,12 +39,22 @@ func Public(progress func() Progress, metrics, hookMetrics http.Handler) http.Ha
 	})
 	mux.HandleFunc("GET /status/converge", func(w http.ResponseWriter, r *http.Request) { converge(w, r, progress()) })
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("GET /discovery", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, strings.Join(publicRoutes(), "\n"))
+	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "addon-operator: see /metrics, /metrics/hooks, /healthz, /readyz, /status/converge, /debug/pprof/")
+		fmt.Fprintln(w, "addon-operator: see "+strings.Join(publicRoutes(), ", "))
 	})
 	return mux
+}
+
+// publicRoutes are what the HTTP port answers (C-490).
+func publicRoutes() []string {
+	return []string{"/metrics", "/metrics/hooks", "/healthz", "/readyz", "/status/converge", "/debug/pprof/", "/discovery"}
 }
 
 // converge writes C-493.
@@ -97,128 +86,12 @@ func converge(w http.ResponseWriter, r *http.Request, p Progress) {
 	}
 }
 
-// Debug is the handler of the unix socket (C-480). The extension of a path picks
-// the format, YAML by default.
-func Debug(in Inspector) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /module/{file}", func(w http.ResponseWriter, r *http.Request) {
-		name, ext := split(r.PathValue("file"))
-		if name != "list" {
-			fail(w, fmt.Errorf("%s: %w", r.URL.Path, ErrNotFound))
-			return
-		}
-		answer(w, ext, in.Modules(), nil)
-	})
-	mux.HandleFunc("GET /module/{name}/{file}", func(w http.ResponseWriter, r *http.Request) {
-		what, ext := split(r.PathValue("file"))
-		name := r.PathValue("name")
-		if what == "render" {
-			text, err := in.Render(r.Context(), name, showsSecrets(r))
-			answer(w, "text", text, err)
-			return
-		}
-		v, err := in.Module(name, what, r.URL.Query().Get("global") == "true")
-		answer(w, ext, v, err)
-	})
-	mux.HandleFunc("GET /global/{file}", func(w http.ResponseWriter, r *http.Request) {
-		what, ext := split(r.PathValue("file"))
-		v, err := in.Global(what)
-		answer(w, ext, v, err)
-	})
-	queues(mux, in.Queues)
-	return mux
-}
-
-// HookInspector answers questions about a process that runs hooks only.
-type HookInspector interface {
-	// Hooks lists the hooks with their state.
-	Hooks() any
-	// Snapshots shows what the kubernetes bindings of a hook hold; an unknown name is ErrNotFound.
-	Snapshots(hook string) (any, error)
-	// Queues is the number of tasks by lane.
-	Queues() any
-}
-
-// DebugHooks is the handler of the unix socket where there are hooks only (C-480).
-func DebugHooks(in HookInspector) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /hook/", func(w http.ResponseWriter, r *http.Request) {
-		// Names of hooks have slashes: /hook/010-pods/watch.sh/snapshots.yaml
-		path, ext := split(strings.TrimPrefix(r.URL.Path, "/hook/"))
-		if path == "list" {
-			answer(w, ext, in.Hooks(), nil)
-			return
-		}
-		name, ok := strings.CutSuffix(path, "/snapshots")
-		if !ok {
-			fail(w, fmt.Errorf("%s: %w", r.URL.Path, ErrNotFound))
-			return
-		}
-		v, err := in.Snapshots(name)
-		answer(w, ext, v, err)
-	})
-	queues(mux, in.Queues)
-	return mux
-}
-
-func queues(mux *http.ServeMux, list func() any) {
-	mux.HandleFunc("GET /queue/{file}", func(w http.ResponseWriter, r *http.Request) {
-		name, ext := split(r.PathValue("file"))
-		if name != "main" && name != "list" {
-			fail(w, fmt.Errorf("%s: %w", r.URL.Path, ErrNotFound))
-			return
-		}
-		answer(w, ext, list(), nil)
-	})
-}
-
-func split(file string) (name, ext string) {
-	ext = strings.TrimPrefix(filepath.Ext(file), ".")
-	return strings.TrimSuffix(file, "."+ext), ext
-}
-
-func answer(w http.ResponseWriter, format string, v any, err error) {
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	if text, ok := v.(string); ok {
-		fmt.Fprint(w, text)
-		return
-	}
-	if format == "json" {
-		writeJSON(w, v)
-		return
-	}
-	text, err := yaml.Marshal(v)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	_, _ = w.Write(text)
-}
-
-func fail(w http.ResponseWriter, err error) {
-	code := http.StatusInternalServerError
-	if errors.Is(err, ErrNotFound) {
-		code = http.StatusNotFound
-	}
-	http.Error(w, err.Error(), code)
-}
-
-func writeJSON(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	_ = e.Encode(v) // the client went away; there is nobody to tell
-}
-
-// ListenTCP opens the HTTP port.
-func ListenTCP(ctx context.Context, address string) (net.Listener, error) {
+// ListenTCP opens a port; flag is the one that names it.
+func ListenTCP(ctx context.Context, address, flag string) (net.Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("HTTP port %s: %w: choose another with --prometheus-listen-port", address, err)
+		return nil, fmt.Errorf("HTTP port %s: %w: choose another with %s", address, err, flag)
 	}
 	return l, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,31 +24,36 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type inspector struct{ progress web.Progress }
 
 func (i *inspector) Progress() web.Progress { return i.progress }
-func (*inspector) Queues() any              { return map[string]any{"active": map[string]int{"main/a": 1}} }
-func (*inspector) Modules() any             { return map[string]any{"enabledModules": []string{"a"}} }
 
-func (*inspector) Global(what string) (any, error) {
-	if what != "values" {
-		return nil, fmt.Errorf("%q: %w", what, web.ErrNotFound)
-	}
-	return map[string]any{"global": map[string]any{"a": 1}}, nil
+// shown has a form for people.
+type shown struct {
+	A int `json:"a"`
 }
 
-func (*inspector) Module(name, what string, withGlobal bool) (any, error) {
-	switch name {
-	case "a":
-		return map[string]any{"what": what, "global": withGlobal}, nil
-	case "sick":
-		return nil, errors.New("it hurts")
-	}
-	return nil, fmt.Errorf("module %q: %w", name, web.ErrNotFound)
-}
+func (shown) Text() string { return "a is one\n" }
 
-func (i *inspector) Render(_ context.Context, name string, _ bool) (string, error) {
-	if name != "a" {
-		return "", fmt.Errorf("module %q: %w", name, web.ErrNotFound)
+// routes answer with what they were asked.
+func routes() []web.Route {
+	value := func(v any, err error) func(context.Context, web.Query) (any, error) {
+		return func(context.Context, web.Query) (any, error) { return v, err }
 	}
-	return "kind: ConfigMap\n", nil
+	return []web.Route{
+		{Path: "/module/list", Remote: true, Help: "modules", Answer: value(shown{1}, nil)},
+		{Path: "/module/{name}/values", Answer: func(_ context.Context, q web.Query) (any, error) {
+			if q.Parts["name"] == "none" {
+				return nil, fmt.Errorf("module %q: %w", q.Parts["name"], web.ErrNotFound)
+			}
+			return map[string]any{"name": q.Parts["name"], "global": q.Is("global")}, nil
+		}},
+		{Path: "/module/{name}/render", Answer: value("kind: ConfigMap\n", nil)},
+		{Path: "/sick", Answer: value(nil, errors.New("it hurts"))},
+		{Path: "/strange", Answer: value(nil, fmt.Errorf("what: %w", web.ErrBadRequest))},
+		{Path: "/graph", Answer: value(web.File{ContentType: "image/svg+xml", Body: []byte("<svg/>")}, nil)},
+		{Path: "/hook/{name...}/snapshots", Answer: func(_ context.Context, q web.Query) (any, error) { return []string{q.Parts["name"]}, nil }},
+		{Method: http.MethodPost, Path: "/config/set", Answer: func(_ context.Context, q web.Query) (any, error) {
+			return q.Form.Get("name") + "=" + q.Form.Get("value") + "\n", nil
+		}},
+	}
 }
 
 func public(in *inspector) http.Handler {
@@ -107,7 +113,7 @@ func TestConvergence(t *testing.T) { // C-492, C-493
 
 func TestPublicRoutes(t *testing.T) { // C-490, C-491
 	h := public(&inspector{})
-	for path, want := range map[string]string{"/metrics": "self", "/metrics/hooks": "hooks", "/healthz": "", "/": "addon-operator", "/debug/pprof/": "profile"} {
+	for path, want := range map[string]string{"/metrics": "self", "/metrics/hooks": "hooks", "/healthz": "", "/": "addon-operator", "/discovery": "/status/converge\n", "/debug/pprof/cmdline": "", "/debug/pprof/": "profile"} {
 		if code, body := get(h, path); code != 200 || !strings.Contains(body, want) || path == "/healthz" && body != "" {
 			t.Errorf("%s: %d %.60q", path, code, body)
 		}
@@ -117,7 +123,7 @@ func TestPublicRoutes(t *testing.T) { // C-490, C-491
 	}
 }
 
-// C-480: over a real socket, as the command line does.
+// C-480, C-474: over a real socket, as the command line does.
 func TestTheDebugSocket(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	path := filepath.Join(t.TempDir(), "deep", "s")
@@ -130,27 +136,37 @@ func TestTheDebugSocket(t *testing.T) {
 			t.Error(info, err)
 		}
 		ended := make(chan error)
-		go func() { ended <- web.Serve(ctx, l, web.Debug(&inspector{})) }()
+		go func() { ended <- web.Serve(ctx, l, web.Debug("the operator", routes())) }()
 		for route, want := range map[string]string{
-			"/module/list.yaml":            "enabledModules:\n- a\n",
-			"/module/list.json":            "{\n  \"enabledModules\": [\n    \"a\"\n  ]\n}\n",
-			"/module/a/values.yaml":        "global: false\nwhat: values\n",
-			"/module/a/config?global=true": "global: true\nwhat: config\n",
-			"/module/a/render":             "kind: ConfigMap\n",
-			"/global/values.yaml":          "global:\n  a: 1\n",
-			"/queue/list.yaml":             "active:\n  main/a: 1\n",
+			"/":                                        "the operator: see /discovery\n",
+			"/module/list.yaml":                        "a: 1\n",
+			"/module/list":                             "a: 1\n",
+			"/module/list.json":                        "{\n  \"a\": 1\n}\n",
+			"/module/list.text":                        "a is one\n",
+			"/module/a/values.yaml":                    "global: false\nname: a\n",
+			"/module/a/values?global=true":             "global: true\nname: a\n",
+			"/module/a/render?debug=&diff=":            "kind: ConfigMap\n",
+			"/module/a/render.json":                    "kind: ConfigMap\n",
+			"/hook/010-x/watch%20me.sh/snapshots.yaml": "- 010-x/watch me.sh\n",
+			"/graph?format=svg":                        "<svg/>",
 		} {
 			if got, err := web.Ask(ctx, path, route); err != nil || string(got) != want {
 				t.Errorf("%s: %q %v", route, got, err)
 			}
 		}
 		for route, want := range map[string]string{
-			"/module/none/values.yaml": `module "none": not found`, "/module/sick/values.yaml": "it hurts", "/module/none/render": "not found",
-			"/global/none.yaml": "not found", "/module/other.yaml": "not found", "/queue/other": "not found", "/none": "404",
+			"/module/none/values.yaml": `module "none": not found`, "/sick": "it hurts", "/strange.json": "what: bad request", "/module/other.yaml": "not found",
+			"/module//values": "not found", "/none": "not found", "/module/list.xml": `format "xml"`, "/config/set": "not answered for GET", "/hook/snapshots": "not found",
 		} {
 			if got, err := web.Ask(ctx, path, route); err == nil || !strings.Contains(err.Error(), want) { // B-62
 				t.Errorf("%s: %q %v", route, got, err)
 			}
+		}
+		if got, err := web.Send(ctx, path, "/config/set", url.Values{"name": {"x"}, "value": {"y"}}); err != nil || string(got) != "x=y\n" {
+			t.Error(string(got), err)
+		}
+		if got, err := web.Ask(ctx, path, "/discovery"); err != nil || !strings.Contains(string(got), "POST /config/set") || strings.Count(string(got), "\n") != len(routes())+1 {
+			t.Error(string(got), err)
 		}
 		stop()
 		if err := <-ended; err != nil {
@@ -162,6 +178,21 @@ func TestTheDebugSocket(t *testing.T) {
 		ctx, stop = context.WithCancel(t.Context())
 	}
 	stop()
+}
+
+// C-480, C-484: status codes, and what is answered over TCP.
+func TestStatusCodesOfTheRoutes(t *testing.T) {
+	h, remote := web.Debug("x", routes()), web.Debug("x", web.Remote(routes()))
+	for path, codes := range map[string][2]int{
+		"/module/list.json": {200, 200}, "/discovery": {200, 200}, "/": {200, 200}, "/module/a/values": {200, 404}, "/module/none/values": {404, 404},
+		"/sick": {500, 404}, "/strange": {400, 404}, "/module/list.xml": {400, 400}, "/config/set": {405, 404}, "/..": {404, 404},
+	} {
+		local, _ := get(h, path)
+		over, _ := get(remote, path)
+		if local != codes[0] || over != codes[1] {
+			t.Errorf("%s: %d over the socket, %d over TCP; expected %v", path, local, over, codes)
+		}
+	}
 }
 
 func TestASocketTakesThePlaceOfASocketOnly(t *testing.T) {
@@ -179,12 +210,12 @@ func TestASocketTakesThePlaceOfASocketOnly(t *testing.T) {
 }
 
 func TestABusyPortIsExplained(t *testing.T) {
-	l, err := web.ListenTCP(t.Context(), "127.0.0.1:0")
+	l, err := web.ListenTCP(t.Context(), "127.0.0.1:0", "--prometheus-listen-port")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if _, err := web.ListenTCP(t.Context(), l.Addr().String()); err == nil || !strings.Contains(err.Error(), "--prometheus-listen-port") {
+	if _, err := web.ListenTCP(t.Context(), l.Addr().String(), "--prometheus-listen-port"); err == nil || !strings.Contains(err.Error(), "--prometheus-listen-port") {
 		t.Error(err)
 	}
 }
