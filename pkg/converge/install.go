@@ -27,6 +27,7 @@ func (p *pass) install(ctx context.Context) error {
 	if err != nil {
 		return because(status.ReasonRenderFailed, err)
 	}
+	p.input = req.InputDigest
 	if p.known(req.InputDigest) {
 		return p.follow(ctx)
 	}
@@ -73,6 +74,7 @@ func (p *pass) render(ctx context.Context, req installed.Request) (installed.Ren
 	}
 	defer p.renders.Release(1)
 	p.step("rendering")
+	p.rendered = true
 	rendered, err := p.cfg.Ports.Installer.Render(ctx, req)
 	p.st.edit(func(st *moduleState) { st.fromCluster = rendered.ReadsCluster })
 	return rendered, err
@@ -256,6 +258,7 @@ func (p *pass) restore(ctx context.Context, refs []object.Ref) error {
 		}
 	})
 	if len(refs) > 0 {
+		p.repaired = fmt.Sprint(refs)
 		p.log.Info("objects repaired", "module", name, "objects", fmt.Sprint(refs))
 		p.cfg.Ports.Reporter.Event(name, false, "Repaired", fmt.Sprintf("brought back %v", refs))
 	}
@@ -287,6 +290,7 @@ func (p *pass) finishRepair(err error) {
 	var contested *errContested
 	switch {
 	case err == nil:
+		p.noteRepaired()
 		p.keys.succeeded(name, why)
 	case errors.As(err, &contested):
 		reason, message = status.ReasonContested, contested.message

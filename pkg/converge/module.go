@@ -26,6 +26,12 @@ type pass struct {
 	revision int
 	helm     time.Duration
 	action   string
+	// For the account of the pass: the digest of what the chart reads, whether it was
+	// rendered, which objects were repaired, and what took how long.
+	input    string
+	rendered bool
+	repaired string
+	steps    steps
 }
 
 // waiting ends a pass without failure: somebody will wake the module.
@@ -283,6 +289,7 @@ func (p *pass) held() (held bool) {
 // step shows what runs, when it has lasted.
 func (p *pass) step(what string) {
 	since := time.Now()
+	p.steps.begin(what, since)
 	p.st.stopStepTimer()
 	p.st.edit(func(st *moduleState) {
 		st.step = what
@@ -327,6 +334,7 @@ func (p *pass) settle(err error) {
 
 // removed writes down that nothing of the module is left.
 func (p *pass) removed() {
+	p.noteRemoved()
 	p.keys.succeeded(p.st.desc().Name, becauseRetry)
 	p.st.edit(func(st *moduleState) {
 		st.attempt, st.reason, st.message = status.NotYet, "", ""
@@ -341,6 +349,7 @@ func (p *pass) removed() {
 func (p *pass) finish(err error) {
 	name := p.st.desc().Name
 	p.st.edit(func(st *moduleState) { st.sawRevision = p.revision })
+	p.note(err)
 	var w *waiting
 	switch {
 	case err == nil:

@@ -66,6 +66,7 @@ type moduleState struct {
 	healthReason, healthMessage string
 	repairs                     repairs
 	runs                        hookTroubles
+	history                     history
 	fuse                        fuse
 	timer                       *time.Timer // shows a step that lasts
 	step                        string      // what the pass does now; of no meaning without one

@@ -132,7 +132,8 @@ func (l *Loop) wakeWaiting(name string) {
 	}
 }
 
-func (l *Loop) summarize(st *moduleState) status.Module {
+// summary is the status without the account of why it is so.
+func (l *Loop) summary(st *moduleState) status.Module {
 	var objs []object.Health
 	st.mu.Lock()
 	tracked := st.tracked

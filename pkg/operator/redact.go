@@ -32,7 +32,22 @@ func (p *printer) status(m status.Module) status.Module {
 		conditions[i] = c
 	}
 	m.Conditions = conditions
+	m.Decision.Why = p.text(m.Decision.Why)
+	m.WaitsFor = p.texts(m.WaitsFor)
+	if m.LastPass != nil {
+		pass := *m.LastPass
+		pass.Action, pass.Changed = p.text(pass.Action), p.texts(pass.Changed)
+		m.LastPass = &pass
+	}
 	return m
+}
+
+func (p *printer) texts(list []string) []string {
+	out := make([]string, len(list))
+	for i, text := range list {
+		out[i] = p.text(text)
+	}
+	return out
 }
 
 // samples are those of a hook without secret values in labels.

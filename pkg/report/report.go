@@ -354,5 +354,6 @@ func render(m status.Module, before map[string]any, now time.Time) map[string]an
 	if !m.NextTry.IsZero() {
 		out["nextTry"] = m.NextTry.UTC().Format(time.RFC3339)
 	}
+	renderWhy(out, m, before)
 	return out
 }

@@ -112,6 +112,36 @@ type Module struct {
 	// PausedUntil is the end of the module's pause, zero without one.
 	PausedUntil time.Time
 	Gone        bool // neither directory nor release is left: there is nothing to show
+	Decision    Decision
+	// Values say who set each leaf of the module's section; ValuesOmitted is how many are left out.
+	Values        []ValueOrigin
+	ValuesOmitted int
+	// WaitsFor is a chain: the module waits for the first, which waits for the next.
+	// An element is the name of a module, or a sentence.
+	WaitsFor []string
+	// LastPass is the newest one that changed something or failed, nil when none has in this process.
+	LastPass *Pass
+}
+
+// Decision says whether a module is on, and who decided.
+type Decision struct {
+	On      bool
+	By, Why string
+}
+
+// ValueOrigin is a leaf of a module's section by its dotted path, and the layer or hook that set it.
+type ValueOrigin struct{ Path, From string }
+
+// Pass is what one pass of a module did.
+type Pass struct {
+	Time     time.Time
+	Duration time.Duration
+	// Why it ran.
+	Why string
+	// Changed are dotted paths of values, and sentences about other inputs.
+	Changed []string
+	Action  string
+	Failed  bool
 }
 
 // Missing is the status of a release whose module is in no directory, or cannot be read.

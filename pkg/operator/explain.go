@@ -1,0 +1,27 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/addon-operator/addon-operator/pkg/web"
+)
+
+// explainRoutes answer why.
+func (i *inspector) explainRoutes() []web.Route {
+	return []web.Route{
+		{Path: "/module/{name}/explain", Help: "why a module is as it is: who decided, who set its values, what its last pass did", Remote: true, Answer: i.explain},
+	}
+}
+
+func (i *inspector) explain(_ context.Context, q web.Query) (any, error) {
+	m, ok := i.loop.Explain(q.Parts["name"])
+	if !ok {
+		return nil, noModule(q.Parts["name"])
+	}
+	return m, nil
+}
+
+func noModule(name string) error {
+	return fmt.Errorf("module %q is in no modules directory: see `addon-operator module list`: %w", name, web.ErrNotFound)
+}
