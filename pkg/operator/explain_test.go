@@ -2,6 +2,7 @@ package operator_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -120,6 +121,11 @@ func TestAModuleExplainsItself(t *testing.T) {
 	}
 
 	// A pass with nothing to do writes no status.
+	b.converged()
+	newest := fmt.Sprintf("Upgrade to revision %d", b.revision("told"))
+	b.eventually(func() bool {
+		return strings.Contains(pretty(b.field("told", "lastPass")), newest) && strings.HasPrefix(b.condition("told", "Ready"), "True")
+	}, "the status is the newest")
 	before := b.resourceVersion("told")
 	b.configMap(b.Namespace, "facts", map[string]string{"zone": "west", "other": "no input of told"})
 	b.eventually(func() bool { return strings.Contains(b.ask("/global/values.yaml"), "no input of told") }, "the fact has arrived")
