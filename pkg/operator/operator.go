@@ -66,7 +66,7 @@ func Run(ctx context.Context, cfg Config) error {
 		"modulesDir", cfg.ModulesDir, "globalHooksDir", cfg.GlobalHooksDir, "apiServer", rest.Host)
 	m := newMeter(cfg)
 	m.print = secrets
-	clients, err := kube.NewClients(rest, kube.WithObserver(m.observer()))
+	clients, err := kube.NewClients(rest, clientOptions(cfg, m)...)
 	if err != nil {
 		return err
 	}
