@@ -157,7 +157,7 @@ func (c *curve) again(ctx context.Context, s *scene) (*operator, error) {
 		return nil, err
 	}
 	profiled := c.profiled(ctx, o, len(c.point.self[curveRestart]), "curve-restart-cpu")
-	if _, err = o.ready(ctx); err == nil {
+	if _, err = o.readyWithin(ctx, time.Second); err == nil {
 		err = errors.Join(o.quiet(ctx), <-profiled)
 	}
 	if err == nil {

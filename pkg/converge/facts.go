@@ -11,6 +11,7 @@ import (
 
 // factsKeeper writes facts in the background, at most every factsInterval, and
 // at once before an action that depends on them. Writers that wait share a write.
+// A write takes time that grows with all modules, so the pause after it does too.
 type factsKeeper struct {
 	keeper  FactsKeeper
 	collect func() settings.Facts
@@ -28,7 +29,18 @@ type waiter struct {
 	done chan error
 }
 
-const factsInterval = 500 * time.Millisecond
+const (
+	factsInterval = 500 * time.Millisecond
+	// factsShare bounds the part of the time that is spent on writes which nobody waits for.
+	factsShare = 20
+	// mostFactsInterval bounds what a kill may lose; hooks find that out again.
+	mostFactsInterval = 5 * time.Second
+)
+
+// pauseAfter is how long to rest after a write that took so long.
+func pauseAfter(took time.Duration) time.Duration {
+	return min(max(factsInterval, factsShare*took), mostFactsInterval)
+}
 
 func newFactsKeeper(k FactsKeeper, collect func() settings.Facts, log *slog.Logger) *factsKeeper {
 	return &factsKeeper{keeper: k, collect: collect, log: log, wake: make(chan struct{}, 1)}
@@ -70,7 +82,7 @@ func (f *factsKeeper) flush(ctx context.Context) error {
 
 // run writes until ctx ends.
 func (f *factsKeeper) run(ctx context.Context) {
-	var last time.Time
+	var next time.Time // of a write that nobody waits for
 	for {
 		select {
 		case <-f.wake:
@@ -79,14 +91,15 @@ func (f *factsKeeper) run(ctx context.Context) {
 			return
 		}
 		for f.pending() && ctx.Err() == nil {
-			if d := factsInterval - time.Since(last); d > 0 && !f.urgent() {
+			if d := time.Until(next); d > 0 && !f.urgent() {
 				f.waitUntilUrgent(ctx, d)
 			}
-			last = time.Now()
+			began := time.Now()
 			if err := f.write(ctx); err != nil {
 				f.log.Error("cannot save facts; trying again", "error", err)
 				rest(ctx, firstRetry)
 			}
+			next = began.Add(pauseAfter(time.Since(began)))
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 
 	"github.com/addon-operator/addon-operator/pkg/enable"
 	"github.com/addon-operator/addon-operator/pkg/hook"
@@ -100,13 +101,10 @@ type Loop struct {
 	meter       Meter
 
 	renders, applies *semaphore.Weighted
+	shows            *rate.Limiter // of steps that last
 
 	global    *hookrun.Unit
 	roster    atomic.Pointer[roster]
-	replacing sync.Mutex // one reading of the directories after another
-	gone      gone
-	// rehook: the files of global hooks changed; the next global pass starts them anew.
-	rehook    atomic.Bool
 	published atomic.Pointer[Published]
 	converged atomic.Bool
 	// configSeen: a ConfigMap was there, in this process or an earlier one.
@@ -139,6 +137,7 @@ func New(cfg Config) *Loop {
 		objects:     cfg.Ports.Objects, settings: cfg.Ports.Settings, meter: cfg.Ports.Meter,
 		renders: semaphore.NewWeighted(int64(cfg.ParallelRender)),
 		applies: semaphore.NewWeighted(int64(cfg.ParallelApply)),
+		shows:   rate.NewLimiter(stepsShown, stepsShownAtOnce),
 		global:  hookrun.NewUnit(hook.Global, cfg.GlobalHooksDir),
 	}
 	engine := hookrun.Config{
@@ -191,7 +190,7 @@ func (l *Loop) Run(ctx context.Context) error {
 
 	l.hooks.End(&passes, l.cfg.ShutdownGrace, kill)
 	l.hooks.Stop(l.global)
-	for _, st := range append(l.gone.rest(), l.all()...) {
+	for _, st := range l.all() {
 		l.hooks.Stop(st.unit)
 		st.stopStepTimer()
 	}
@@ -255,9 +254,6 @@ func (l *Loop) process(ctx context.Context, key string, why reason) {
 	if key == globalKey {
 		globalPass{l}.process(ctx, why)
 		return
-	}
-	if st := l.gone.take(key); st != nil {
-		l.dismiss(st)
 	}
 	if st := l.state(key); st != nil {
 		newPass(l, st, why).process(ctx)

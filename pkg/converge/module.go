@@ -71,11 +71,6 @@ func newPass(l *Loop, st *moduleState, why reason) *pass {
 // process runs the pass and turns its outcome into status and the next try.
 func (p *pass) process(ctx context.Context) {
 	defer p.st.stopStepTimer()
-	if _, paused := p.st.pausedAt(time.Now()); !paused {
-		if next := p.st.next.Swap(nil); next != nil {
-			p.adopt(next)
-		}
-	}
 	var err error
 	switch {
 	case p.suspended(ctx):
@@ -101,7 +96,7 @@ func (p *pass) leave(ctx context.Context) error {
 		return nil
 	}
 	if p.st.on() && p.g != nil {
-		p.inputs = p.Loop.inputs(p.st, p.st.desc(), p.g)
+		p.inputs = p.Loop.inputs(p.st, p.g)
 		p.settle(err)
 	}
 	p.finish(err)
@@ -113,7 +108,7 @@ func (p *pass) stay(ctx context.Context) error {
 	var err error
 	attempted := p.why.has(full) && p.g != nil
 	if attempted {
-		p.inputs = p.Loop.inputs(p.st, p.st.desc(), p.g)
+		p.inputs = p.Loop.inputs(p.st, p.g)
 		p.st.edit(func(st *moduleState) { st.ownConfig = "" })
 		hooks, release := p.st.interruptible(ctx)
 		err = p.attempt(ctx, hooks)
@@ -205,7 +200,7 @@ func (p *pass) crds(ctx context.Context) error {
 		return nil
 	}
 	p.step("applying CRDs")
-	p.ensureModuleCRDs(ctx, p.st, p.st.desc())
+	p.ensureModuleCRDs(ctx, p.st)
 	p.st.mu.Lock()
 	defer p.st.mu.Unlock()
 	return p.st.crds.err
@@ -305,6 +300,10 @@ func (p *pass) step(what string) {
 				if shown = st.timer == timer; !shown {
 					return // the step ended meanwhile
 				}
+				if shown = p.shows.Allow(); !shown {
+					timer.Reset(stepShownAfter) // many modules are at work; it is shown if it still lasts then
+					return
+				}
 				st.attempt, st.reason = status.InProgress, status.ReasonRunning
 				st.message = fmt.Sprintf("%s since %s", what, since.UTC().Format(time.TimeOnly))
 			})
@@ -320,7 +319,12 @@ func (p *pass) step(what string) {
 	})
 }
 
-const stepShownAfter = 2 * time.Second
+const (
+	stepShownAfter = 2 * time.Second
+	// stepsShown is how many steps a second are shown: with a thousand modules at work,
+	// telling what each of them waits for would be most of the work.
+	stepsShown, stepsShownAtOnce = 20, 50
+)
 
 // settle tells the ledger that the attempt ended, unless the module still waits for its turn.
 func (p *pass) settle(err error) {
