@@ -21,6 +21,7 @@
 //
 // DECIDE: pure functions over the model.
 //
+//	doctor     what is wrong with an operator and its modules, and the way out
 //	enable     is a module on, and who decided
 //	explain    where a value comes from, what moved, how objects differ
 //	order      may a module start, and if not, whom does it wait for
@@ -40,7 +41,6 @@
 //	exec       executable hook and enabled script > hook.Func
 //	cron       schedules
 //	config     the ConfigMap, the Secret and the facts in the cluster
-//	dirwatch   tells when files below a directory changed and came to rest
 //	report     Module resources and Events
 //	metrics    the operator's own metrics and those of hooks
 //	web        HTTP endpoints and the debug socket

@@ -40,7 +40,7 @@ func run(args []string) error {
 	root.RunE = start.RunE
 	root.Args = cobra.NoArgs
 	root.Flags().AddFlagSet(start.Flags())
-	root.AddCommand(start, moduleCommand(), globalCommand(), queueCommand(), configCommand(), graphCommand(), rawCommand(), hooks, versionCommand(), debugOptionsCommand())
+	root.AddCommand(start, moduleCommand(), globalCommand(), queueCommand(), configCommand(), graphCommand(), rawCommand(), hooks, doctorCommand(), versionCommand())
 	root.SetArgs(likeGoTest(args))
 	return root.ExecuteContext(ctx)
 }

@@ -7,7 +7,6 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/tools/clientcmd/api"
 )
 
 // clientConfig finds the API server (C-466) and, when the operator does not use
@@ -17,15 +16,14 @@ func clientConfig(cfg Config) (*rest.Config, string, error) {
 	if cfg.KubeConfig != "" {
 		rules.ExplicitPath = cfg.KubeConfig
 	}
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
-		&clientcmd.ConfigOverrides{CurrentContext: cfg.KubeContext, ClusterInfo: api.Cluster{Server: cfg.KubeServer}})
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: cfg.KubeContext})
 	rc, err := loader.ClientConfig()
 	if err != nil {
 		return nil, "", fmt.Errorf("no way to reach an API server: run in a pod, or set --kube-config or KUBECONFIG: %w", err)
 	}
 	rc.UserAgent = "addon-operator"
 	switch {
-	case cfg.KubeContext != "" || cfg.KubeServer != "":
+	case cfg.KubeContext != "":
 		path, err := writeContext(cfg, loader)
 		return rc, path, err
 	case cfg.KubeConfig != "":
@@ -34,25 +32,14 @@ func clientConfig(cfg Config) (*rest.Config, string, error) {
 	return rc, "", nil
 }
 
-// writeContext writes a kubeconfig whose current context and server are the chosen ones,
-// for hooks know nothing of --kube-context and --kube-server. Without a kubeconfig there
-// is none to write.
+// writeContext writes a kubeconfig whose current context is the chosen one, for
+// hooks know nothing of --kube-context.
 func writeContext(cfg Config, loader clientcmd.ClientConfig) (string, error) {
 	raw, err := loader.RawConfig()
 	if err != nil {
 		return "", err
 	}
-	if len(raw.Contexts) == 0 {
-		return "", nil
-	}
-	if cfg.KubeContext != "" {
-		raw.CurrentContext = cfg.KubeContext
-	}
-	if cfg.KubeServer != "" {
-		if c := raw.Contexts[raw.CurrentContext]; c != nil && raw.Clusters[c.Cluster] != nil {
-			raw.Clusters[c.Cluster].Server = cfg.KubeServer
-		}
-	}
+	raw.CurrentContext = cfg.KubeContext
 	if err := os.MkdirAll(cfg.TempDir, 0o700); err != nil {
 		return "", err
 	}

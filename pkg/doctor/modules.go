@@ -1,0 +1,220 @@
+package doctor
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/addon-operator/addon-operator/pkg/installed"
+	"github.com/addon-operator/addon-operator/pkg/status"
+)
+
+// ownCRD: the CRD of Module is there, and not older than this program.
+func ownCRD(f Facts) []Finding {
+	const object = "CustomResourceDefinition modules.addon-operator.io"
+	if f.OwnCRD == nil {
+		if f.unread(object) {
+			return nil
+		}
+		return []Finding{{Error, object, "does not exist: no module can show its state", "the CRD that the operator applies when it starts",
+			"start the operator; it needs the rights of deploy/rbac.yaml on customresourcedefinitions"}}
+	}
+	missing := lacking(schemaOf(f.WantedCRD), schemaOf(f.OwnCRD), "")
+	if len(missing) == 0 {
+		return nil
+	}
+	return []Finding{{Warning, object, "is older than this program: it has no " + strings.Join(missing, ", "), "the CRD of this version",
+		"restart the operator, which applies it; if an older operator runs, update its image"}}
+}
+
+// schemaOf is the schema of the first version of a CRD.
+func schemaOf(crd map[string]any) map[string]any {
+	spec, _ := crd["spec"].(map[string]any)
+	versions, _ := spec["versions"].([]any)
+	if len(versions) == 0 {
+		return nil
+	}
+	version, _ := versions[0].(map[string]any)
+	s, _ := version["schema"].(map[string]any)
+	root, _ := s["openAPIV3Schema"].(map[string]any)
+	return root
+}
+
+// lacking lists the properties that want has and have does not.
+func lacking(want, have map[string]any, at string) []string {
+	wantProps, _ := want["properties"].(map[string]any)
+	haveProps, _ := have["properties"].(map[string]any)
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(wantProps)) {
+		path := strings.TrimPrefix(at+"."+name, ".")
+		w, _ := wantProps[name].(map[string]any)
+		h, ok := haveProps[name].(map[string]any)
+		if !ok {
+			out = append(out, path)
+			continue
+		}
+		out = append(out, lacking(w, h, path)...)
+		wantItems, _ := w["items"].(map[string]any)
+		haveItems, _ := h["items"].(map[string]any)
+		out = append(out, lacking(wantItems, haveItems, path)...)
+	}
+	return out
+}
+
+// modules: every one that is on is Ready, or on its way there.
+func modules(f Facts) []Finding {
+	var out []Finding
+	for _, m := range f.Modules {
+		out = append(out, f.moduleState(m)...)
+	}
+	return out
+}
+
+func (f Facts) moduleState(m Module) []Finding {
+	cond := map[string]int{}
+	for i, c := range m.Conditions {
+		cond[c.Type] = i + 1
+	}
+	is := func(typ, value string) bool {
+		i := cond[typ]
+		return i > 0 && string(m.Conditions[i-1].Status) == value
+	}
+	var out []Finding
+	said := map[string]bool{}
+	add := func(typ string) {
+		c := m.Conditions[cond[typ]-1]
+		if said[c.Reason+c.Message] {
+			return
+		}
+		said[c.Reason+c.Message] = true
+		lasted := f.Now.Sub(c.LastTransitionTime.Time)
+		problem := fmt.Sprintf("%s for %s: %s", cmp.Or(m.Phase, "in no phase"), f.age(c.LastTransitionTime.Time), join(c.Reason, c.Message))
+		out = append(out, Finding{weigh(c.Reason, m.Phase, lasted), "Module " + m.Name, problem, expected(m), f.wayOut(c.Reason, m)})
+	}
+	if is(status.Ready, "False") && (m.Phase != string(status.Disabled) || m.Reason == status.ReasonModuleMissing) {
+		add(status.Ready)
+	}
+	for _, typ := range []string{status.ConfigValid, status.HooksSucceeding} {
+		if is(typ, "False") {
+			add(typ)
+		}
+	}
+	if is(status.Stalled, "True") && len(out) > 0 {
+		out[0].Severity, out[0].Problem = Error, "stalled, "+out[0].Problem
+	}
+	return out
+}
+
+func expected(m Module) string {
+	if m.Enabled {
+		return "Ready"
+	}
+	return "nothing left of it"
+}
+
+// weigh says how bad a reason is: failures at once, waits when they last.
+func weigh(reason, phase string, lasted time.Duration) Severity {
+	switch reason {
+	case status.ReasonPaused, status.ReasonMaintenance: // somebody wants it so
+		return Note
+	case status.ReasonPending, status.ReasonRunning, status.ReasonWaitingForModule, status.ReasonWaitingForObjects, status.ReasonUninstalling:
+		if lasted < slow {
+			return Note
+		}
+		return Warning
+	}
+	if phase == string(status.Deployed) {
+		return Warning
+	}
+	return Error
+}
+
+// wayOut is what to do about a module that is not Ready for a reason of package status.
+func (f Facts) wayOut(reason string, m Module) string {
+	describe := "kubectl describe module " + m.Name
+	objects := fmt.Sprintf("kubectl -n %s get events, and describe the objects that the message names", cmp.Or(m.Namespace, f.Namespace))
+	switch reason {
+	case status.ReasonHookFailed:
+		return "run the hook by itself with `addon-operator hook run` (docs/hook-tools.md), correct it or what it asks for; it is tried again by itself"
+	case status.ReasonHookHangs:
+		return "see what the hook waits for; give it settings.timeout, or let it fail (docs/hooks.md)"
+	case status.ReasonScriptFailed:
+		return "run the module's `enabled` script by hand and correct it; the last decision stands meanwhile"
+	case status.ReasonValuesInvalid:
+		return "correct the values that the message names: `addon-operator module explain " + m.Name + "` says who set them"
+	case status.ReasonConfigInvalid:
+		return "correct the module's keys: " + f.edit() + "; what was valid last stays in force"
+	case status.ReasonConfigMissing:
+		return "put " + f.settingsName() + " back; nothing is changed until it is there"
+	case status.ReasonCRDFailed:
+		return "correct the CRD that the message names; what the API server refused is in it"
+	case status.ReasonRenderFailed:
+		return "correct the template or value that the message names: `addon-operator module render " + m.Name + "` renders it again"
+	case status.ReasonApplyFailed, status.ReasonUninstallFailed:
+		return "correct what the API server refused: rights (deploy/README.md), an admission policy, an immutable field, an object of somebody else; it is tried again by itself"
+	case status.ReasonRequirement:
+		return "switch the required module on, or update it: " + f.edit()
+	case status.ReasonWaitingForModule:
+		return "the module it waits for has to come first: kubectl describe that one"
+	case status.ReasonWaitingForGlobal:
+		return "the global hook that the message names has to succeed: see the operator's log, and `addon-operator hook run` (docs/hook-tools.md)"
+	case status.ReasonWaitingForObjects, status.ReasonObjectFailed, "NotInstalled":
+		return objects
+	case status.ReasonContested:
+		return "somebody else changes these objects back: take them out of the other tool, or out of the module; if it is a controller, ignore the field (docs/modules.md, drift)"
+	case status.ReasonOscillating:
+		return "find the hook that writes something new at every run, such as the time, or two hooks that undo each other"
+	case status.ReasonUninstalling:
+		return "the objects that the message names hold it up: remove their finalizers when whoever set them is gone"
+	case status.ReasonModuleMissing:
+		return "bring the module's directory back, or remove the release: helm -n " + f.Namespace + " uninstall " + m.Name
+	case status.ReasonTerminating:
+		return "the namespace has to be gone first: what holds it up is said of the namespace itself"
+	case status.ReasonPaused, status.ReasonMaintenance:
+		return "somebody wants it so: " + f.edit() + " and remove the module's PausedUntil or Maintenance key to go on"
+	case status.ReasonPending, status.ReasonRunning:
+		return "wait; if it lasts, see `addon-operator queue list` and the operator's log"
+	}
+	return describe
+}
+
+// releases: each is deployed, of a module that is known, and has room to grow.
+func releases(f Facts) []Finding {
+	var out []Finding
+	for _, r := range f.Releases {
+		if r.Instance == f.instance() || r.Instance == "" && r.PredecessorChecksum != "" {
+			out = append(out, f.release(r)...)
+		}
+	}
+	return out
+}
+
+func (f Facts) release(r Release) []Finding {
+	object := fmt.Sprintf("release %s/%s revision %d", f.Namespace, r.Name, r.Revision)
+	lasted := f.Now.Sub(r.Updated)
+	var out []Finding
+	switch {
+	case r.Status.Pending() || r.Status == installed.Uninstalling:
+		severity := Note
+		if lasted > slow {
+			severity = Error
+		}
+		out = append(out, Finding{severity, object, fmt.Sprintf("is %s for %s: an action under way, or one whose process died", r.Status, f.age(r.Updated)), "deployed",
+			"a running operator finishes it by itself: see why none does, or what `kubectl describe module " + r.Name + "` says"})
+	case r.Status == installed.Failed:
+		out = append(out, Finding{Error, object, "has failed", "deployed",
+			"kubectl describe module " + r.Name + " says why; it is tried again by itself once that is corrected"})
+	}
+	if r.Bytes >= nearly {
+		out = append(out, Finding{Warning, object, fmt.Sprintf("takes %d KiB of the %d KiB that a Secret may hold: an upgrade to a larger chart fails", r.Bytes>>10, mostBytes>>10),
+			"room to grow", "make chart or values smaller, or split the module: large files belong into an image or a ConfigMap of their own"})
+	}
+	if _, ok := f.module(r.Name); !ok && r.Instance == f.instance() && f.OwnCRD != nil && !f.unread("Module resources") {
+		out = append(out, Finding{Error, object, "is of no module that the operator shows", "a module of that name in a modules directory",
+			"bring the module's directory back, or remove the release: helm -n " + f.Namespace + " uninstall " + r.Name})
+	}
+	return out
+}
