@@ -175,6 +175,9 @@ func (l *Loop) collectFacts() settings.Facts {
 		st.mu.Lock()
 		if st.last != nil {
 			facts.Decisions[st.desc().Name] = *st.last
+			if st.owes && !*st.last {
+				facts.Removing = append(facts.Removing, st.desc().Name)
+			}
 		}
 		st.mu.Unlock()
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/enable"
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/hookrun"
+	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/settings"
 	"github.com/addon-operator/addon-operator/pkg/status"
 	"github.com/addon-operator/addon-operator/pkg/values"
@@ -167,7 +168,7 @@ func (p globalPass) enableInput(ctx context.Context, st *moduleState, conf setti
 	st.mu.Lock()
 	in.Last = st.last
 	if in.Last == nil && p.ours(st.release) {
-		on := true // a release without a remembered decision was on
+		on := st.release.Status != installed.Uninstalling // a release without a remembered decision was on
 		in.Last = &on
 	}
 	st.mu.Unlock()
@@ -191,7 +192,7 @@ func (p globalPass) record(st *moduleState, d enable.Decision) {
 		turned = st.last == nil || *st.last != d.On
 		st.decision, st.decided = d, true
 		on := d.On
-		st.last = &on
+		st.last, st.owes = &on, st.owes || on
 		if !d.On && !d.Held && st.interrupt != nil {
 			st.interrupt(errSwitchedOff)
 		}

@@ -13,8 +13,9 @@ import (
 )
 
 // install renders the chart when its inputs moved and takes the one action that
-// observed and wanted release ask for.
-func (p *pass) install(ctx context.Context) error {
+// observed and wanted release ask for. The action runs under hooks, which ends when the
+// module is switched off: a chart hook may take long.
+func (p *pass) install(ctx, hooks context.Context) error {
 	began := time.Now()
 	defer func() { p.helm += time.Since(began) }()
 	if p.unmanaged() {
@@ -23,13 +24,17 @@ func (p *pass) install(ctx context.Context) error {
 	if err := p.store.Section(p.st.unit.Owner).CheckHelm(); err != nil {
 		return because(status.ReasonValuesInvalid, err)
 	}
-	req, err := p.request()
+	req, err := p.request(ctx)
 	if err != nil {
 		return because(status.ReasonRenderFailed, err)
 	}
 	p.input = req.InputDigest
 	if p.known(req.InputDigest) {
+		p.pardon()
 		return p.follow(ctx)
+	}
+	if release.TurnedDown(p.st.installedRelease(), req.InputDigest) {
+		return p.stayBack(ctx)
 	}
 	rendered, err := p.render(ctx, req)
 	if err != nil {
@@ -38,15 +43,15 @@ func (p *pass) install(ctx context.Context) error {
 	for _, w := range rendered.Warnings {
 		p.log.Warn(w, "module", p.st.desc().Name)
 	}
-	return p.act(ctx, req, rendered)
+	return p.act(ctx, hooks, req, rendered)
 }
 
-func (p *pass) request() (installed.Request, error) {
+func (p *pass) request(ctx context.Context) (installed.Request, error) {
 	vals, err := p.chartValues(p.st, p.g)
 	if err != nil {
 		return installed.Request{}, err
 	}
-	digest, err := p.cfg.Ports.Installer.InputDigest(p.st.desc(), p.namespace(p.st.desc()), vals)
+	digest, err := p.cfg.Ports.Installer.InputDigest(ctx, p.st.desc(), p.namespace(p.st.desc()), vals)
 	if err != nil {
 		return installed.Request{}, err
 	}
@@ -81,11 +86,14 @@ func (p *pass) render(ctx context.Context, req installed.Request) (installed.Ren
 }
 
 // act performs the action and remembers what came of it.
-func (p *pass) act(ctx context.Context, req installed.Request, rendered installed.Rendered) error {
+func (p *pass) act(ctx, hooks context.Context, req installed.Request, rendered installed.Rendered) error {
 	have := p.st.installedRelease()
+	if release.TurnedDown(have, rendered.InputDigest) { // what lookup read is known only now
+		return p.stayBack(ctx)
+	}
 	d := release.Decide(have, rendered)
 	if d.Action == release.None {
-		p.st.edit(func(st *moduleState) { st.inputDigest = req.InputDigest })
+		p.st.edit(func(st *moduleState) { st.inputDigest = rendered.InputDigest })
 		return p.follow(ctx)
 	}
 	if err := p.requirements(); err != nil {
@@ -105,7 +113,11 @@ func (p *pass) act(ctx context.Context, req installed.Request, rendered installe
 	defer p.applies.Release(1)
 	name := p.st.desc().Name
 	p.cfg.Ports.Tracker.Hold(name, rendered.Objects)
-	result, err := p.perform(ctx, d.Action, have, req, rendered)
+	result, err := p.perform(hooks, d.Action, have, req, rendered)
+	var back *installed.RolledBack
+	if errors.As(err, &back) {
+		return p.rolledBack(ctx, result, back.Error())
+	}
 	if err != nil {
 		p.cfg.Ports.Tracker.Release(name)
 		p.reobserve(ctx)
@@ -113,7 +125,7 @@ func (p *pass) act(ctx context.Context, req installed.Request, rendered installe
 	}
 	p.cfg.Ports.Tracker.Track(name, result.Objects)
 	p.st.edit(func(st *moduleState) {
-		st.release, st.inputDigest, st.tracked, st.verify = result.Release, req.InputDigest, true, false
+		st.release, st.inputDigest, st.tracked, st.verify = result.Release, rendered.InputDigest, true, false
 	})
 	p.action = fmt.Sprintf("%s to revision %d: %s", d.Action, result.Release.Revision, d.Why)
 	p.log.Info("release applied", "module", name, "action", string(d.Action), "revision", result.Release.Revision, "why", d.Why)
@@ -144,6 +156,9 @@ func (p *pass) perform(ctx context.Context, a release.Action, have installed.Rel
 	case release.Uninstall:
 		// An uninstall was cut short; it is finished before the module is installed anew.
 		if _, err := inst.Uninstall(ctx, have.Name); err != nil {
+			return installed.Result{}, err
+		}
+		if err := inst.Forget(ctx, have.Name); err != nil {
 			return installed.Result{}, err
 		}
 		return inst.Install(ctx, req, r)

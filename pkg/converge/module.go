@@ -250,7 +250,7 @@ func (p *pass) round(ctx, hooks context.Context) (again bool, err error) {
 		}
 	}
 	if p.st.desc().HasChart {
-		if err := p.install(ctx); err != nil {
+		if err := p.install(ctx, hooks); err != nil {
 			return false, err
 		}
 	}
@@ -378,6 +378,7 @@ func (p *pass) finish(err error) {
 		p.st.edit(func(st *moduleState) {
 			st.attempt, st.reason, st.message, st.nextTry = status.Waits, w.reason, w.message, time.Time{}
 		})
+	case p.gaveUp(err):
 	default:
 		p.fail(err)
 	}

@@ -85,7 +85,7 @@ func (p *pass) pending(ctx context.Context) string {
 
 // foresee is what would be decided about the release, hooks aside.
 func (p *pass) foresee(ctx context.Context) (release.Decision, error) {
-	req, err := p.request()
+	req, err := p.request(ctx)
 	if err != nil || p.known(req.InputDigest) {
 		return release.Decision{Action: release.None}, err
 	}
@@ -96,7 +96,7 @@ func (p *pass) foresee(ctx context.Context) (release.Decision, error) {
 	p.st.stopStepTimer()
 	d := release.Decide(p.st.installedRelease(), rendered)
 	if d.Action == release.None {
-		p.st.edit(func(st *moduleState) { st.inputDigest = req.InputDigest })
+		p.st.edit(func(st *moduleState) { st.inputDigest = rendered.InputDigest })
 	}
 	return d, nil
 }

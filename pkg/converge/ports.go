@@ -37,13 +37,19 @@ type Objects interface {
 type Installer interface {
 	List(ctx context.Context) ([]installed.Release, error)
 	Observe(ctx context.Context, name string) (installed.Release, error)
-	InputDigest(m *module.Descriptor, namespace string, v values.Snapshot) (string, error)
+	InputDigest(ctx context.Context, m *module.Descriptor, namespace string, v values.Snapshot) (string, error)
 	Render(ctx context.Context, req installed.Request) (installed.Rendered, error)
 	Install(ctx context.Context, req installed.Request, r installed.Rendered) (installed.Result, error)
 	Upgrade(ctx context.Context, req installed.Request, r installed.Rendered) (installed.Result, error)
 	Recover(ctx context.Context, name string) error
 	Repair(ctx context.Context, name string, objs []object.Ref) (installed.Result, error)
+	// Rollback goes back to the last deployed revision after an upgrade to the rejected input digest failed.
+	Rollback(ctx context.Context, name, rejected, because string) (installed.Result, error)
+	// RejectedBecause reads why the newest revision turned its rejected digest down.
+	RejectedBecause(ctx context.Context, name string) (string, error)
+	// Uninstall deletes the objects; the record stays, uninstalling, until Forget.
 	Uninstall(ctx context.Context, name string) (installed.Result, error)
+	Forget(ctx context.Context, name string) error
 	Objects(ctx context.Context, name string) ([]installed.Manifested, error)
 }
 

@@ -69,7 +69,7 @@ func (p purger) look(ctx context.Context, announced map[string]time.Time, webhoo
 			p.cfg.Ports.Reporter.Event("", true, "Purge", "release "+rel.Name+" is of a module that is in no modules directory; it will be uninstalled in "+
 				p.cfg.PurgeGrace.String()+" unless the module is back")
 		case time.Since(since) >= p.cfg.PurgeGrace:
-			if _, err := p.cfg.Ports.Installer.Uninstall(ctx, rel.Name); err != nil {
+			if err := p.purge(ctx, rel.Name); err != nil {
 				p.log.Error("purge failed and is tried again", "release", rel.Name, "error", err)
 				continue
 			}
@@ -80,6 +80,13 @@ func (p purger) look(ctx context.Context, announced map[string]time.Time, webhoo
 		}
 	}
 	return webhooks
+}
+
+func (p purger) purge(ctx context.Context, name string) error {
+	if _, err := p.cfg.Ports.Installer.Uninstall(ctx, name); err != nil {
+		return err
+	}
+	return p.cfg.Ports.Installer.Forget(ctx, name)
 }
 
 // speaking are the owners whose webhooks stay: all but modules that were decided to

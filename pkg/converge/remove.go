@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/object"
 	"github.com/addon-operator/addon-operator/pkg/order"
@@ -59,7 +60,11 @@ func (st *moduleState) leaves(instance string) bool {
 	if st.removing || st.gone {
 		return true
 	}
-	return st.decided && !st.decision.On && !st.decision.Held && (loaded || owned(st.release, instance))
+	ours := owned(st.release, instance)
+	if st.decided && ours && st.release.Status == installed.Uninstalling {
+		return true // an earlier process decided that; a module that is on again is installed anew after it
+	}
+	return st.decided && !st.decision.On && !st.decision.Held && (loaded || ours || st.owes)
 }
 
 // remove uninstalls a module (C-425): delete hooks, Helm, wait for the objects,
@@ -70,6 +75,10 @@ func (p *pass) remove(ctx context.Context) error {
 		return err
 	}
 	p.step("removing")
+	// Whoever comes after this process must know that a removal began.
+	if err := p.facts.flush(ctx); err != nil {
+		return because(status.ReasonUninstallFailed, fmt.Errorf("facts cannot be saved before the removal: %w", err))
+	}
 	if err := p.uninstall(ctx); err != nil {
 		return err
 	}
@@ -79,7 +88,25 @@ func (p *pass) remove(ctx context.Context) error {
 	if _, err := p.hooks.Phase(ctx, p.st.unit, hook.AfterDeleteHelm, p.hooksOf(p.why, p.g, p.step)); err != nil {
 		return because(status.ReasonHookFailed, err)
 	}
+	if err := p.forgetRelease(ctx); err != nil {
+		return because(status.ReasonUninstallFailed, err)
+	}
 	return p.forget(ctx)
+}
+
+// forgetRelease deletes the records that said that the removal had not ended.
+func (p *pass) forgetRelease(ctx context.Context) error {
+	p.st.mu.Lock()
+	records := p.st.records
+	p.st.mu.Unlock()
+	if !records {
+		return nil
+	}
+	if err := p.cfg.Ports.Installer.Forget(ctx, p.st.desc().Name); err != nil {
+		return err
+	}
+	p.st.edit(func(st *moduleState) { st.records = false })
+	return nil
 }
 
 // awaitLeave waits for modules that require this one and for higher weights that go too.
@@ -109,7 +136,7 @@ func (p *pass) patience() time.Duration { return max(0, p.cfg.OrderPatience) }
 func (p *pass) uninstall(ctx context.Context) error {
 	name := p.st.desc().Name
 	p.st.mu.Lock()
-	gone, exists := p.st.gone, p.ours(p.st.release)
+	gone, exists, removed := p.st.gone, p.ours(p.st.release), p.st.release.Removed()
 	p.st.mu.Unlock()
 	if gone {
 		return nil
@@ -119,10 +146,12 @@ func (p *pass) uninstall(ctx context.Context) error {
 			return because(status.ReasonHookFailed, err)
 		}
 	}
-	if exists {
+	if exists && !removed {
 		if _, err := p.hooks.Phase(ctx, p.st.unit, hook.BeforeDeleteHelm, p.hooksOf(p.why, p.g, p.step)); err != nil {
 			return because(status.ReasonHookFailed, err)
 		}
+	}
+	if exists {
 		p.cfg.Ports.Tracker.Forget(name) // its objects go on purpose
 		result, err := p.cfg.Ports.Installer.Uninstall(ctx, name)
 		if err != nil {
@@ -132,7 +161,7 @@ func (p *pass) uninstall(ctx context.Context) error {
 		p.awaitGone(result)
 	}
 	p.st.edit(func(st *moduleState) {
-		st.gone, st.tracked = true, false
+		st.gone, st.tracked, st.records = true, false, exists
 		st.release, st.inputDigest = installedNothing, ""
 	})
 	p.log.Info("release uninstalled", "module", name)
@@ -150,7 +179,6 @@ func (p *pass) forget(ctx context.Context) error {
 	if err := p.store.Drop(p.st.unit.Owner); err != nil {
 		return err
 	}
-	p.facts.touch()
 	p.meter.Forget(p.st.unit.Owner)
 	p.cfg.Ports.Tracker.Forget(name)
 	p.removeNamespace(ctx)
@@ -159,7 +187,9 @@ func (p *pass) forget(ctx context.Context) error {
 		st.healthReason, st.healthMessage, st.repairs = "", "", nil
 		st.crds = crdState{}
 		st.runs = nil
+		st.owes = st.decision.On
 	})
+	p.facts.touch()
 	p.cfg.Ports.Reporter.Event(name, false, "Uninstalled", "the module is off and its release is removed")
 	for _, other := range p.leaving.leave(name) {
 		p.keys.add(other, becauseRetry)

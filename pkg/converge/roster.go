@@ -2,6 +2,7 @@ package converge
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/addon-operator/addon-operator/pkg/module"
@@ -38,7 +39,7 @@ func (l *Loop) newRoster(set *module.Set, before *roster) *roster {
 		if st == nil {
 			st = newModuleState(d)
 			if on, ok := l.cfg.Facts.Decisions[d.Name]; ok {
-				st.last = &on
+				st.last, st.owes = &on, on || slices.Contains(l.cfg.Facts.Removing, d.Name)
 			}
 		}
 		r.byName[d.Name] = st

@@ -58,6 +58,8 @@ type moduleState struct {
 	verify      bool   // the release was found at start and is compared with the cluster once
 	removing    bool   // an uninstall is under way
 	gone        bool   // Helm has uninstalled; objects may be left
+	records     bool   // and the release's records are there until all has ended
+	owes        bool   // it was on, in this process or an earlier one, and no removal has ended since
 
 	waits bool // an attempt waits for another module to be Ready
 	ready bool

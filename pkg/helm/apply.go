@@ -1,10 +1,12 @@
 package helm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/release"
@@ -24,12 +26,15 @@ func (c *Client) Install(ctx context.Context, req installed.Request, r installed
 
 // Upgrade applies a rendered chart as a new revision over the newest deployed one and
 // removes what the new text no longer has, leftovers of failed revisions included. It
-// is Install by another name: the stored history says which of the two it is.
+// is Install by another name: the stored history says which of the two it is. When it
+// fails for a module with onFailure: rollback, the error is *installed.RolledBack and
+// the result that of the rollback.
 func (c *Client) Upgrade(ctx context.Context, req installed.Request, r installed.Rendered) (installed.Result, error) {
 	return c.apply(ctx, req, r)
 }
 
 func (c *Client) apply(ctx context.Context, req installed.Request, r installed.Rendered) (installed.Result, error) {
+	defer c.observe(req.Module.Name, "upgrade", time.Now())
 	ctx, warned := withWarnings(ctx)
 	a := &applying{Client: c, req: req, rendered: r}
 	res, err := a.run(ctx)
@@ -48,33 +53,69 @@ type applying struct {
 
 	history []installed.Release
 	before  *before
+	who     claim
+	hooks   []*release.Hook
 	target  []*item
 	removed []*item
-	hooks   *hookRun
 	kept    []object.Ref
+	// done describes the revision when all went well.
+	done string
 }
 
 func (a *applying) run(ctx context.Context) (installed.Result, error) {
-	if err := a.prepare(ctx); err != nil {
+	err := a.prepare(ctx)
+	if errors.Is(err, errMarked) {
+		return a.again(ctx, nil)
+	}
+	if err != nil {
 		return installed.Result{}, err
 	}
+	return a.begun(ctx)
+}
+
+// begun stores the revision and applies it.
+func (a *applying) begun(ctx context.Context) (installed.Result, error) {
 	rel, err := a.newRelease()
 	if err != nil {
 		return installed.Result{}, err
 	}
-	if err := a.prune(ctx); err != nil {
-		return installed.Result{}, err
-	}
-	rec, err := a.records.create(ctx, rel, a.cfg.Now())
+	rec, err := a.begin(ctx, rel, "")
 	if err != nil {
 		return installed.Result{}, err
 	}
 	err = a.write(ctx, rel)
-	return a.settle(ctx, rec, err)
+	if errors.Is(err, errMarked) {
+		return a.again(ctx, rec)
+	}
+	res, err := a.settle(ctx, rec, err)
+	return a.orRollBack(ctx, res, err)
 }
 
-// prepare reads the history and the cluster; it writes nothing, so a conflict found
-// here leaves no revision.
+// again is for a first install that met an object of a release of its name: it looks for
+// records elsewhere and goes on as an upgrade of what they say. mine is the revision begun, if any.
+func (a *applying) again(ctx context.Context, mine *record) (installed.Result, error) {
+	found, err := a.importRecords(ctx, mine, a.who.name, a.who.namespace)
+	switch {
+	case err != nil && mine == nil:
+		return installed.Result{}, err
+	case err != nil:
+		return a.settle(ctx, mine, err)
+	case found:
+		next := &applying{Client: a.Client, req: a.req, rendered: a.rendered}
+		return next.run(ctx)
+	}
+	a.who.first = false // a leftover, such as an object that an earlier uninstall kept
+	if mine != nil {
+		return a.settle(ctx, mine, a.writeObjects(ctx, mine.Release))
+	}
+	if err := a.ask(ctx); err != nil {
+		return installed.Result{}, err
+	}
+	return a.begun(ctx)
+}
+
+// prepare reads the history and, unless this is a first install without chart hooks,
+// the objects; it writes nothing, so what is refused here leaves no revision.
 func (a *applying) prepare(ctx context.Context) error {
 	name := a.req.Module.Name
 	var err error
@@ -84,6 +125,7 @@ func (a *applying) prepare(ctx context.Context) error {
 	if len(a.history) > 0 && a.history[0].Status.Pending() {
 		return fmt.Errorf("revision %d is %s: %w", a.history[0].Revision, a.history[0].Status, ErrPending)
 	}
+	a.who = claim{name: name, namespace: a.req.Namespace, home: a.cfg.Namespace, adopt: a.req.Module.Adopt, first: len(a.history) == 0}
 	kinds := a.kinds()
 	docs, err := parseDocuments("manifest", a.rendered.Manifest)
 	if err != nil {
@@ -92,11 +134,17 @@ func (a *applying) prepare(ctx context.Context) error {
 	if a.target, err = kinds.items(docs, name, a.req.Namespace); err != nil {
 		return err
 	}
+	if err := checkSizes(a.target); err != nil {
+		return err
+	}
+	if a.hooks, err = parseHooks(a.rendered.Hooks); err != nil {
+		return err
+	}
 	if a.before, err = a.readBefore(ctx, kinds, a.history); err != nil {
 		return err
 	}
 	a.compare()
-	if len(a.history) == 0 {
+	if a.who.first && len(hooksOf(a.hooks, release.HookPreInstall)) == 0 {
 		return nil // nothing of ours is there: creating tells what exists
 	}
 	return a.ask(ctx)
@@ -106,7 +154,7 @@ func (a *applying) prepare(ctx context.Context) error {
 func (a *applying) compare() {
 	for _, it := range a.target {
 		if old := a.before.items[it.key()]; old != nil {
-			it.base = old.want
+			it.base, it.unsure = old.want, a.before.unsure[it.key()]
 			delete(a.before.items, it.key())
 		}
 	}
@@ -117,21 +165,8 @@ func (a *applying) compare() {
 	sortItems(a.removed, releaseutil.UninstallOrder)
 }
 
-func (a *applying) ask(ctx context.Context) error {
-	return a.objects.each(a.target, func(it *item) error {
-		if err := a.objects.get(ctx, it); err != nil {
-			return err
-		}
-		return it.checkWritable(a.req.Module.Name, a.req.Namespace)
-	})
-}
-
 func (a *applying) newRelease() (*release.Release, error) {
 	l, err := a.charts.load(a.req.Module)
-	if err != nil {
-		return nil, err
-	}
-	hooks, err := parseHooks(a.rendered.Hooks)
 	if err != nil {
 		return nil, err
 	}
@@ -158,64 +193,87 @@ func (a *applying) newRelease() (*release.Release, error) {
 		Chart:    &chart.Chart{Metadata: l.chart.Metadata},
 		Config:   a.req.Values.Clone(),
 		Manifest: a.rendered.Manifest,
-		Hooks:    hooks,
+		Hooks:    a.hooks,
 		Info:     &release.Info{FirstDeployed: first, LastDeployed: now, Status: status, Description: "Applying"},
 		Labels:   labels,
 	}, nil
 }
 
-// prune makes room for one revision; the deployed one always stays.
-func (a *applying) prune(ctx context.Context) error {
+// begin stores the revision, as pending. One that could not be stored at its end is
+// refused here, before anything was written.
+func (a *applying) begin(ctx context.Context, rel *release.Release, because string) (*record, error) {
+	rec, err := a.records.createNext(ctx, rel, because, a.cfg.Now())
+	if err == nil {
+		a.prune(ctx, rec.Name)
+	}
+	return rec, err
+}
+
+// prune removes the oldest revisions beyond HistoryMax, readable or not; the deployed one
+// always stays. One that cannot be removed is left for the next time.
+func (a *applying) prune(ctx context.Context, name string) {
 	if a.cfg.HistoryMax <= 0 {
-		return nil
+		return
 	}
 	left := len(a.history)
 	for _, old := range slices.Backward(a.history) {
 		if left < a.cfg.HistoryMax {
-			return nil
+			return
 		}
 		if d := a.before.deployed; d != nil && d.Version == old.Revision {
 			continue
 		}
-		if err := a.records.remove(ctx, old.Name, old.Revision); err != nil {
-			return err
+		if err := a.records.remove(ctx, name, old.Revision); err != nil {
+			a.cfg.Logger.Warn("old revision cannot be removed", "module", name, "revision", old.Revision, "error", err)
+			return
 		}
 		left--
 	}
-	return nil
 }
 
 // write is the part that changes objects.
 func (a *applying) write(ctx context.Context, rel *release.Release) error {
-	pre, post := release.HookPreInstall, release.HookPostInstall
+	pre := release.HookPreInstall
 	if a.before.deployed != nil {
-		pre, post = release.HookPreUpgrade, release.HookPostUpgrade
+		pre = release.HookPreUpgrade
 	}
-	a.hooks = &hookRun{Client: a.Client, kinds: a.kinds(), release: rel}
-	if err := a.hooks.run(ctx, pre); err != nil {
+	if err := a.chartHooks(rel).run(ctx, pre); err != nil {
 		return err
 	}
-	err := a.objects.eachKind(a.target, func(it *item) error {
-		return a.objects.apply(ctx, it, rel.Name, rel.Namespace)
-	})
+	return a.writeObjects(ctx, rel)
+}
+
+func (a *applying) chartHooks(rel *release.Release) *hookRun {
+	return &hookRun{Client: a.Client, kinds: a.kinds(), release: rel}
+}
+
+func (a *applying) writeObjects(ctx context.Context, rel *release.Release) error {
+	err := a.objects.eachKind(a.target, func(it *item) error { return a.objects.apply(ctx, it, a.who) })
+	if err != nil && len(a.history) == 0 && isRefusal(err) && ctx.Err() == nil {
+		return a.withdraw(ctx, err)
+	}
 	if err != nil {
 		return err
 	}
 	if a.kept, err = a.sweep(ctx, a.removed, a.before); err != nil {
 		return err
 	}
-	return a.hooks.run(ctx, post)
+	post := release.HookPostInstall
+	if a.before.deployed != nil {
+		post = release.HookPostUpgrade
+	}
+	return a.chartHooks(rel).run(ctx, post)
 }
 
 // settle records how it went. When ctx has ended nothing may be written any more: the
 // revision stays pending for Recover.
 func (a *applying) settle(ctx context.Context, rec *record, failure error) (installed.Result, error) {
-	status, text := release.StatusDeployed, "Applied"
+	status, text := release.StatusDeployed, cmp.Or(a.done, "Applied")
 	if failure != nil {
 		if ctx.Err() != nil {
 			return a.result(rec), errors.Join(failure, ctx.Err())
 		}
-		status, text = release.StatusFailed, fmt.Sprintf("Release %q failed: %s", rec.Name, failure)
+		status, text = release.StatusFailed, shorten(fmt.Sprintf("Release %q failed: %s", rec.Name, failure))
 	}
 	rec.SetStatus(status, text)
 	if err := a.records.update(ctx, rec, a.cfg.Now()); err != nil {
@@ -224,13 +282,7 @@ func (a *applying) settle(ctx context.Context, rec *record, failure error) (inst
 	if failure != nil {
 		return a.result(rec), failure
 	}
-	if d := a.before.deployed; d != nil {
-		d.SetStatus(release.StatusSuperseded, "Superseded by revision "+fmt.Sprint(rec.Version))
-		if err := a.records.update(ctx, d, a.cfg.Now()); err != nil {
-			// Helm takes the newest of several deployed revisions, so nothing is wrong with the release.
-			a.cfg.Logger.Warn("superseded revision is still called deployed", "module", rec.Name, "revision", d.Version, "error", err)
-		}
-	}
+	a.supersede(ctx, a.history, a.before.deployed, rec.Version)
 	return a.result(rec), nil
 }
 
@@ -243,7 +295,8 @@ func (c *Client) seen(rec *record) installed.Release {
 	return installed.Release{
 		Name: rec.Name, Revision: rec.Version, Status: installed.Status(rec.Info.Status), Updated: c.cfg.Now(),
 		Instance: rec.Labels[LabelInstance], InputDigest: rec.Labels[LabelInputDigest],
-		RenderDigest: rec.Labels[LabelRenderDigest], PredecessorChecksum: rec.Labels[LabelPredecessor], Labels: rec.Labels,
+		RenderDigest: rec.Labels[LabelRenderDigest], PredecessorChecksum: rec.Labels[LabelPredecessor],
+		Rejected: rec.Labels[LabelRejected], RejectedBecause: rec.because, Labels: rec.Labels,
 	}
 }
 
@@ -253,80 +306,6 @@ func manifested(items []*item) []installed.Manifested {
 		out = append(out, it.manifested())
 	}
 	return out
-}
-
-// before is what earlier revisions put into the cluster.
-type before struct {
-	// newest is the newest revision, deployed the newest deployed one; nil when there is none.
-	newest, deployed *record
-	// items are its objects, and those of failed revisions after it.
-	items map[key]*item
-	// unsure are keys of items that only failed revisions have: they may never have been written.
-	unsure map[key]bool
-}
-
-// readBefore loads the newest deployed revision and the ones after it. When a kill
-// between two writes, or an uninstall that did not end, left no deployed revision, the
-// newest superseded one is the base, but its objects count as unsure.
-func (c *Client) readBefore(ctx context.Context, kinds *kinds, history []installed.Release) (*before, error) {
-	b := &before{items: map[key]*item{}, unsure: map[key]bool{}}
-	base := installed.Deployed
-	if !slices.ContainsFunc(history, func(r installed.Release) bool { return r.Status == installed.Deployed }) {
-		base = installed.Superseded
-	}
-	var newer []*record
-	for _, h := range history {
-		if h.Status == statusRemoved {
-			break
-		}
-		rec, err := c.records.load(ctx, h.Name, h.Revision)
-		if err != nil {
-			return nil, err
-		}
-		if b.newest == nil {
-			b.newest = rec
-		}
-		if h.Status == base {
-			b.deployed = rec
-			break
-		}
-		newer = append(newer, rec)
-	}
-	if b.deployed != nil {
-		if err := b.add(c, kinds, b.deployed, base != installed.Deployed); err != nil {
-			return nil, err
-		}
-	}
-	for _, rec := range newer {
-		if err := b.add(c, kinds, rec, true); err != nil {
-			return nil, err
-		}
-	}
-	return b, nil
-}
-
-// add takes over the objects of a revision that are not known yet. Kinds that the
-// cluster no longer has are skipped: their objects are gone with them.
-func (b *before) add(c *Client, kinds *kinds, rec *record, unsure bool) error {
-	docs, err := parseDocuments("manifest", rec.Manifest)
-	if err != nil {
-		return fmt.Errorf("revision %d: %w", rec.Version, err)
-	}
-	for _, d := range docs {
-		it, err := kinds.item(d, rec.Name, rec.Namespace)
-		if isNoKind(err) {
-			c.cfg.Logger.Warn("kind of an installed object is gone from the cluster", "module", rec.Name, "object", d.ref().String())
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if b.items[it.key()] == nil {
-			b.items[it.key()] = it
-			b.unsure[it.key()] = unsure
-		}
-	}
-	return nil
 }
 
 // sweep deletes objects that are no longer wanted and answers those that stay by policy.
@@ -360,34 +339,13 @@ func (c *Client) sweepOne(ctx context.Context, it *item, unsure bool) (kept bool
 	if err != nil {
 		return false, err
 	}
-	switch name, _ := o.owner(); {
-	case name != "" && name != it.annotation(releaseNameAnnotation), name == "" && unsure:
+	switch name, namespace := o.owner(); {
+	case name != "" && name != it.annotation(releaseNameAnnotation), name == "" && unsure,
+		unsure && namespace != it.annotation(releaseNamespaceAnnotation):
 		return false, nil
 	case it.annotation(resourcePolicyAnnotation) == resourcePolicyKeep,
 		o.Metadata.Annotations[resourcePolicyAnnotation] == resourcePolicyKeep:
 		return true, nil
 	}
 	return false, c.objects.remove(ctx, it)
-}
-
-// Recover marks the newest revision failed when a dead holder left it pending, so that
-// Install or Upgrade go on from it; nothing is deleted (C-437 differs: the predecessor
-// deletes the record). Without a pending revision it does nothing.
-func (c *Client) Recover(ctx context.Context, name string) error {
-	history, err := c.records.index(ctx, name)
-	if err != nil {
-		return fmt.Errorf("recover release %s: %w", name, err)
-	}
-	if len(history) == 0 || !history[0].Status.Pending() {
-		return nil
-	}
-	rec, err := c.records.load(ctx, name, history[0].Revision)
-	if err != nil {
-		return fmt.Errorf("recover release %s: %w", name, err)
-	}
-	rec.SetStatus(release.StatusFailed, fmt.Sprintf("Interrupted while %s", rec.Info.Status))
-	if err := c.records.update(ctx, rec, c.cfg.Now()); err != nil {
-		return fmt.Errorf("recover release %s: %w", name, err)
-	}
-	return nil
 }

@@ -26,6 +26,8 @@ const (
 	LabelInputDigest  = "addon-operator.io/input-digest"
 	LabelRenderDigest = "addon-operator.io/render-digest"
 	LabelOrigin       = "addon-operator.io/origin"
+	// LabelRejected is the input digest that a rollback of ours turned down.
+	LabelRejected = "addon-operator.io/rejected-digest"
 	// LabelPredecessor marks releases of the operator that came before (C-435).
 	LabelPredecessor = "moduleChecksum"
 
@@ -62,6 +64,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Now is the clock of release records, time.Now by default.
 	Now func() time.Time
+	// Observed, if set, is told how long an operation on a module's release took: "template"
+	// (Render), "check-upgrade" (InputDigest) or "upgrade" (Install and Upgrade, a rollback included).
+	Observed func(module, operation string, took time.Duration)
 }
 
 func (c *Config) complete() error {
@@ -79,6 +84,9 @@ func (c *Config) complete() error {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Observed == nil {
+		c.Observed = func(string, string, time.Duration) {}
 	}
 	return c.validate()
 }
@@ -114,7 +122,9 @@ type Client struct {
 	objects *objects
 	records *records
 	lookup  dynamic.Interface
-	said    sync.Map // warnings already logged, "<release> <text>"
+	// questions are what charts looked up last.
+	questions questions
+	said      sync.Map // warnings already logged, "<release> <text>"
 }
 
 // New makes a Client; it does not reach out to the cluster.
@@ -150,6 +160,11 @@ func (c *Client) connect(rc *rest.Config, h *http.Client) error {
 	}
 	c.objects = &objects{rest: raw, watch: c.lookup, parallel: c.cfg.Parallel}
 	return nil
+}
+
+// observe tells how long an operation took that began at a time.
+func (c *Client) observe(module, operation string, began time.Time) {
+	c.cfg.Observed(module, operation, time.Since(began))
 }
 
 // Refresh forgets the capabilities of the cluster; call it when discovery changed.

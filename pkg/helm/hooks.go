@@ -31,7 +31,7 @@ type hookRun struct {
 }
 
 func (h *hookRun) run(ctx context.Context, event release.HookEvent) error {
-	hooks := hooksOf(h.release, event)
+	hooks := hooksOf(h.release.Hooks, event)
 	for i, hook := range hooks {
 		if err := h.one(ctx, hook); err != nil {
 			err = fmt.Errorf("chart hook %s %s/%s: %w", event, hook.Kind, hook.Name, err)
@@ -42,9 +42,9 @@ func (h *hookRun) run(ctx context.Context, event release.HookEvent) error {
 	return h.clean(ctx, hooks, release.HookSucceeded)
 }
 
-func hooksOf(rel *release.Release, event release.HookEvent) []*release.Hook {
+func hooksOf(hooks []*release.Hook, event release.HookEvent) []*release.Hook {
 	var out []*release.Hook
-	for _, h := range rel.Hooks {
+	for _, h := range hooks {
 		if slices.Contains(h.Events, event) {
 			out = append(out, h)
 		}
@@ -72,13 +72,29 @@ func (h *hookRun) one(ctx context.Context, hook *release.Hook) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
-	defer cancel()
-	if err := h.objects.each(items, func(it *item) error { return h.objects.waitFinished(ctx, it) }); err != nil {
+	if err := h.objects.each(items, func(it *item) error { return h.await(ctx, it) }); err != nil {
 		return err
 	}
 	hook.LastRun.Phase = release.HookPhaseSucceeded
 	return nil
+}
+
+// await waits until it has ended, for Config.Timeout at most, and says of one that did
+// not end well what its pods did.
+func (h *hookRun) await(ctx context.Context, it *item) error {
+	limited, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
+	defer cancel()
+	err := h.objects.waitFinished(limited, it)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if limited.Err() != nil {
+		err = fmt.Errorf("%s did not end within %s", it.Ref, h.cfg.Timeout)
+	}
+	if why := h.objects.whyNotFinished(ctx, it); why != "" {
+		err = fmt.Errorf("%w: %s", err, why)
+	}
+	return err
 }
 
 func (h *hookRun) items(hook *release.Hook) ([]*item, error) {
@@ -90,7 +106,7 @@ func (h *hookRun) items(hook *release.Hook) ([]*item, error) {
 }
 
 // clean deletes the objects of hooks that have the policy, and waits until they are gone.
-func (h *hookRun) clean(ctx context.Context, hooks []*release.Hook, policy release.HookDeletePolicy) error {
+func (h *hookRun) clean(outer context.Context, hooks []*release.Hook, policy release.HookDeletePolicy) error {
 	for _, hook := range hooks {
 		if !slices.Contains(hook.DeletePolicies, policy) || hook.Kind == "CustomResourceDefinition" {
 			continue
@@ -99,8 +115,11 @@ func (h *hookRun) clean(ctx context.Context, hooks []*release.Hook, policy relea
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
+		ctx, cancel := context.WithTimeout(outer, h.cfg.Timeout)
 		err = h.objects.each(items, func(it *item) error { return h.objects.removeAndWait(ctx, it) })
+		if ctx.Err() != nil && outer.Err() == nil {
+			err = fmt.Errorf("it is not gone within %s: %w", h.cfg.Timeout, err)
+		}
 		cancel()
 		if err != nil {
 			return fmt.Errorf("delete chart hook %s/%s (%s): %w", hook.Kind, hook.Name, policy, err)
@@ -144,7 +163,7 @@ func jobEnded(obj *unstructured.Unstructured) (bool, error) {
 		case c.Type == batchv1.JobComplete:
 			return true, nil
 		case c.Type == batchv1.JobFailed:
-			return false, fmt.Errorf("Job %s/%s failed: %s %s", obj.GetNamespace(), obj.GetName(), c.Reason, c.Message)
+			return false, fmt.Errorf("Job %s/%s failed: %s: %s", obj.GetNamespace(), obj.GetName(), c.Reason, c.Message)
 		}
 	}
 	return false, nil

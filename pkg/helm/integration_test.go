@@ -111,7 +111,7 @@ func ok[T any](v T, err error) func(testing.TB) T {
 func (p *place) render(m *module.Descriptor, vals string) (installed.Request, installed.Rendered) {
 	p.t.Helper()
 	req := installed.Request{Module: m, Namespace: p.apps, Values: snapshot(p.t, vals)}
-	req.InputDigest = ok(p.InputDigest(m, p.apps, req.Values))(p.t)
+	req.InputDigest = ok(p.InputDigest(p.t.Context(), m, p.apps, req.Values))(p.t)
 	return req, ok(p.Render(p.t.Context(), req))(p.t)
 }
 
@@ -455,8 +455,16 @@ func TestUninstallDeletesOursKeepsTheKeptAndIsRepeatable(t *testing.T) {
 	if len(res.Kept) != 1 || res.Kept[0].Name != "kept" {
 		t.Errorf("kept %v", res.Kept)
 	}
-	if p.data("a") != nil || p.observe("web").Exists() {
-		t.Error("something is left")
+	if got := p.observe("web"); p.data("a") != nil || !got.Removed() {
+		t.Errorf("objects are left, or the removal cannot be seen: %+v", got)
+	}
+	p.seen.take()
+	ok(p.Uninstall(t.Context(), "web"))(t)
+	if w := writes(p.seen.take()); len(w) != 0 {
+		t.Errorf("a second uninstall wrote %q", w)
+	}
+	if err := p.Forget(t.Context(), "web"); err != nil || p.observe("web").Exists() {
+		t.Errorf("forgotten: %v, %+v", err, p.observe("web"))
 	}
 	ok(p.kube.CoreV1().ConfigMaps(p.apps).Get(t.Context(), "kept", metav1.GetOptions{}))(t)
 	if _, err := p.Uninstall(t.Context(), "web"); err != nil {

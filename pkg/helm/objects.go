@@ -29,12 +29,16 @@ type item struct {
 	mapping *meta.RESTMapping
 	// want is the object as JSON, Helm's ownership metadata included.
 	want []byte
-	// base is the object as it was applied last, nil when it was not.
-	base []byte
+	// base is the object as it was applied last, nil when it was not. unsure: the revision that
+	// applied it failed, so it may never have been written.
+	base   []byte
+	unsure bool
 	// live is what the API server answered last, nil when the object is absent or was not asked for.
 	live []byte
 	// unserved says that the cluster has no such kind now; mapping is nil then.
 	unserved error
+	// created: this action made the object.
+	created bool
 }
 
 // key identifies an object across API versions.
@@ -96,50 +100,6 @@ func (k *kinds) item(d document, name, namespace string) (*item, error) {
 	return &item{document: d, Ref: d.ref(), mapping: m, want: j}, nil
 }
 
-// owned is the metadata that decides whether an object may be written or deleted.
-type owned struct {
-	Metadata struct {
-		Annotations       map[string]string `json:"annotations"`
-		DeletionTimestamp *metav1.Time      `json:"deletionTimestamp"`
-		Finalizers        []string          `json:"finalizers"`
-	} `json:"metadata"`
-}
-
-func (it *item) owned() (owned, error) {
-	var o owned
-	if err := json.Unmarshal(it.live, &o); err != nil {
-		return o, fmt.Errorf("%s: answer of the API server: %w", it.Ref, err)
-	}
-	return o, nil
-}
-
-// owner is the Helm release that the live object belongs to, "" for none.
-func (o owned) owner() (name, namespace string) {
-	a := o.Metadata.Annotations
-	return a[releaseNameAnnotation], a[releaseNamespaceAnnotation]
-}
-
-// checkWritable refuses objects of other releases and objects that are going away. An
-// object without an owner is adopted (C-432, policy ifUnowned).
-func (it *item) checkWritable(name, namespace string) error {
-	if it.live == nil {
-		return nil
-	}
-	o, err := it.owned()
-	if err != nil {
-		return err
-	}
-	// An object that was ours may carry the namespace the module had before.
-	if n, ns := o.owner(); n != "" && (n != name || ns != namespace && it.base == nil) {
-		return fmt.Errorf("%s belongs to release %s of namespace %s and is not taken over by release %s of namespace %s; remove it from one of them",
-			it.Ref, n, ns, name, namespace)
-	}
-	if o.Metadata.DeletionTimestamp != nil {
-		return fmt.Errorf("%s is being deleted and waits for finalizers %q; it is created anew once it is gone", it.Ref, o.Metadata.Finalizers)
-	}
-	return nil
-}
-
 // objects reads and writes objects as JSON, as the API server sends and takes them.
 type objects struct {
 	rest     rest.Interface
@@ -174,7 +134,7 @@ func (o *objects) create(ctx context.Context, it *item) error {
 		Param("fieldManager", FieldManager).Param("fieldValidation", metav1.FieldValidationWarn).
 		Body(it.want).Do(ctx))
 	if err != nil {
-		return fmt.Errorf("create %s: %w", it.Ref, err)
+		return fmt.Errorf("create %s: %w", it.Ref, explained(err))
 	}
 	it.live = raw
 	return nil
@@ -194,7 +154,7 @@ func (o *objects) patch(ctx context.Context, it *item) error {
 		Param("fieldManager", FieldManager).Param("fieldValidation", metav1.FieldValidationWarn).
 		Body(text).Do(ctx))
 	if err != nil {
-		return fmt.Errorf("patch %s: %w", it.Ref, err)
+		return fmt.Errorf("patch %s: %w", it.Ref, explained(err))
 	}
 	it.live = raw
 	return nil
@@ -221,13 +181,14 @@ func (it *item) mergePatch() ([]byte, types.PatchType, error) {
 	return p, types.StrategicMergePatchType, err
 }
 
-// apply creates or patches one object; it.live is what is known of it so far.
-func (o *objects) apply(ctx context.Context, it *item, name, namespace string) error {
+// apply creates or patches one object for who; it.live is what is known of it so far.
+func (o *objects) apply(ctx context.Context, it *item, who claim) error {
 	const attempts = 3 // the object may appear or go away between two requests
 	var err error
 	for range attempts {
 		if it.live == nil {
 			if err = o.create(ctx, it); !apierrors.IsAlreadyExists(err) {
+				it.created = err == nil
 				return err
 			}
 			if err := o.get(ctx, it); err != nil {
@@ -237,7 +198,7 @@ func (o *objects) apply(ctx context.Context, it *item, name, namespace string) e
 				continue
 			}
 		}
-		if err := it.checkWritable(name, namespace); err != nil {
+		if err := who.check(it); err != nil {
 			return err
 		}
 		if err = o.patch(ctx, it); !apierrors.IsNotFound(err) {
@@ -254,7 +215,7 @@ func (o *objects) remove(ctx context.Context, it *item) error {
 		SetHeader("Accept", runtime.ContentTypeJSON).SetHeader("Content-Type", runtime.ContentTypeJSON).
 		Body([]byte(`{"propagationPolicy":"Background"}`)).Do(ctx).Error()
 	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete %s: %w", it.Ref, err)
+		return fmt.Errorf("delete %s: %w", it.Ref, explained(err))
 	}
 	return nil
 }

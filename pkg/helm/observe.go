@@ -72,9 +72,12 @@ func (c *Client) deployedItems(ctx context.Context, name string) ([]*item, *reco
 		if h.Status != installed.Deployed {
 			continue
 		}
-		rec, err := c.records.load(ctx, name, h.Revision)
+		rec, err := c.readable(ctx, h)
 		if err != nil {
 			return nil, nil, err
+		}
+		if rec == nil {
+			continue
 		}
 		items, unserved, err := c.itemsOf(rec)
 		return append(items, unserved...), rec, err
@@ -122,9 +125,9 @@ func unservedItem(d document, rec *record, why error) (*item, error) {
 // Repair brings objects of the newest deployed revision back to its text: missing ones
 // are created, changed ones merged three-way with the stored text on both sides, custom
 // resources too. Nothing is written where nothing differs, and no revision is made. A
-// nil objs means all; refs that are not in the release are an error, and so are objects
-// whose kind is gone, after the others are repaired. Result.Objects are all of the
-// release; Live is nil where objs did not name them.
+// nil objs means all but those that their TTL removed; refs that are not in the release are
+// an error, and so are objects whose kind is gone, after the others are repaired.
+// Result.Objects are all of the release; Live is nil where objs did not name them.
 func (c *Client) Repair(ctx context.Context, name string, objs []object.Ref) (installed.Result, error) {
 	ctx, warned := withWarnings(ctx)
 	res, err := c.repair(ctx, name, objs)
@@ -157,7 +160,10 @@ func (c *Client) repair(ctx context.Context, name string, objs []object.Ref) (in
 		if err := c.objects.get(ctx, it); err != nil {
 			return err
 		}
-		return c.objects.apply(ctx, it, rec.Name, rec.Namespace)
+		if it.live == nil && it.ignored() && objs == nil {
+			return nil // its TTL removed it; nobody asked for this very one
+		}
+		return c.objects.apply(ctx, it, claim{name: rec.Name, namespace: rec.Namespace})
 	})
 	return installed.Result{Release: c.seen(rec), Objects: manifested(items)}, errors.Join(append(unserved, err)...)
 }

@@ -22,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
@@ -38,6 +39,8 @@ const (
 	statusRemoved  = installed.Status(release.StatusUninstalled)
 	pageOfRecords  = 500
 	maxRecordBytes = corev1.MaxSecretSize
+	// reservedBytes are left free when a revision is begun, for what its end adds: status, description, chart hooks.
+	reservedBytes = 16 << 10
 	// maxReleaseBytes bounds the text that a stored record may unpack to.
 	maxReleaseBytes = 64 << 20
 )
@@ -46,6 +49,7 @@ var systemLabels = []string{"name", "owner", "status", "version", "createdAt", "
 
 // records are the release records of one namespace.
 type records struct {
+	core    corev1client.CoreV1Interface
 	secrets corev1client.SecretInterface
 	heads   metadata.ResourceInterface
 }
@@ -63,6 +67,7 @@ func newRecords(cfg *rest.Config, h *http.Client, namespace string) (*records, e
 		return nil, err
 	}
 	return &records{
+		core:    core,
 		secrets: core.Secrets(namespace),
 		heads:   md.Resource(corev1.SchemeGroupVersion.WithResource("secrets")).Namespace(namespace),
 	}, nil
@@ -72,7 +77,12 @@ func newRecords(cfg *rest.Config, h *http.Client, namespace string) (*records, e
 type record struct {
 	*release.Release
 	resourceVersion string
+	// because says why the digest of LabelRejected was turned down. It is data of the Secret,
+	// for it may quote values; Helm drops it when it stores the revision again.
+	because string
 }
+
+const becauseKey = "rejectedBecause"
 
 func recordName(name string, revision int) string {
 	return recordPrefix + name + ".v" + strconv.Itoa(revision)
@@ -122,6 +132,7 @@ func headOf(m *metav1.ObjectMeta) (installed.Release, bool) {
 		Updated:  unixLabel(m.Labels, m.CreationTimestamp.Time),
 		Instance: own[LabelInstance], InputDigest: own[LabelInputDigest], RenderDigest: own[LabelRenderDigest],
 		PredecessorChecksum: own[LabelPredecessor], Labels: own,
+		Rejected: own[LabelRejected],
 	}, true
 }
 
@@ -134,6 +145,9 @@ func unixLabel(l map[string]string, created time.Time) time.Time {
 	return created
 }
 
+// errGarbled: a record is there, but its payload is none.
+var errGarbled = errors.New("the record cannot be read")
+
 // load reads one revision with its payload.
 func (r *records) load(ctx context.Context, name string, revision int) (*record, error) {
 	s, err := r.secrets.Get(ctx, recordName(name, revision), metav1.GetOptions{})
@@ -142,43 +156,81 @@ func (r *records) load(ctx context.Context, name string, revision int) (*record,
 	}
 	rel, err := decodeRelease(s.Data[recordKey])
 	if err != nil {
-		return nil, fmt.Errorf("read revision %d of release %s: Secret %s/%s: %w", revision, name, s.Namespace, s.Name, err)
+		return nil, fmt.Errorf("read revision %d of release %s: Secret %s/%s: %w: %w", revision, name, s.Namespace, s.Name, errGarbled, err)
 	}
 	rel.Labels = maps.Clone(s.Labels)
 	for _, k := range systemLabels {
 		delete(rel.Labels, k)
 	}
-	return &record{Release: rel, resourceVersion: s.ResourceVersion}, nil
+	return &record{Release: rel, resourceVersion: s.ResourceVersion, because: string(s.Data[becauseKey])}, nil
+}
+
+// errTaken: there is a record of this revision already.
+var errTaken = errors.New("stored by somebody else meanwhile")
+
+// createNext stores a new revision. A record that does not show in the index, because
+// somebody took its labels off, must not block the release: then the next free number is taken.
+func (r *records) createNext(ctx context.Context, rel *release.Release, because string, now time.Time) (*record, error) {
+	const hidden = 5
+	for i := 0; ; i++ {
+		rec, err := r.create(ctx, rel, because, now)
+		if !errors.Is(err, errTaken) {
+			return rec, err
+		}
+		seen, lookErr := r.index(ctx, rel.Name)
+		if lookErr != nil || i >= hidden || len(seen) > 0 && seen[0].Revision >= rel.Version {
+			return nil, errors.Join(err, ErrPending, lookErr)
+		}
+		rel.Version++
+	}
 }
 
 // create stores a new revision.
-func (r *records) create(ctx context.Context, rel *release.Release, now time.Time) (*record, error) {
-	s, err := secretOf(rel, "createdAt", now)
+func (r *records) create(ctx context.Context, rel *release.Release, because string, now time.Time) (*record, error) {
+	s, err := secretOf(rel, "createdAt", maxRecordBytes-reservedBytes, now)
 	if err != nil {
 		return nil, err
 	}
+	note(s, because)
 	got, err := r.secrets.Create(ctx, s, metav1.CreateOptions{FieldManager: FieldManager})
 	if apierrors.IsAlreadyExists(err) {
-		return nil, fmt.Errorf("revision %d of release %s was stored by somebody else meanwhile: %w", rel.Version, rel.Name, ErrPending)
+		return nil, fmt.Errorf("revision %d of release %s: %w", rel.Version, rel.Name, errTaken)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("store revision %d of release %s: %w", rel.Version, rel.Name, err)
 	}
-	return &record{Release: rel, resourceVersion: got.ResourceVersion}, nil
+	return &record{Release: rel, resourceVersion: got.ResourceVersion, because: because}, nil
 }
 
 // update stores rec; it fails when somebody else changed it since it was read.
 func (r *records) update(ctx context.Context, rec *record, now time.Time) error {
-	s, err := secretOf(rec.Release, "modifiedAt", now)
+	s, err := secretOf(rec.Release, "modifiedAt", maxRecordBytes, now)
 	if err != nil {
 		return err
 	}
 	s.ResourceVersion = rec.resourceVersion
+	note(s, rec.because)
 	got, err := r.secrets.Update(ctx, s, metav1.UpdateOptions{FieldManager: FieldManager})
 	if err != nil {
 		return fmt.Errorf("store revision %d of release %s as %s: %w", rec.Version, rec.Name, rec.Info.Status, err)
 	}
 	rec.resourceVersion = got.ResourceVersion
+	return nil
+}
+
+func note(s *corev1.Secret, because string) {
+	if because != "" {
+		s.Data[becauseKey] = []byte(because)
+	}
+}
+
+// relabel sets the status of a revision in its labels alone, where its payload cannot be read.
+func (r *records) relabel(ctx context.Context, name string, revision int, status installed.Status) error {
+	patch := fmt.Appendf(nil, `{"metadata":{"labels":{"status":%q}}}`, status)
+	_, err := r.secrets.Patch(ctx, recordName(name, revision), types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
+	if err != nil {
+		return fmt.Errorf("label revision %d of release %s as %s: %w", revision, name, status, err)
+	}
 	return nil
 }
 
@@ -191,14 +243,10 @@ func (r *records) remove(ctx context.Context, name string, revision int) error {
 	return nil
 }
 
-func secretOf(rel *release.Release, stamp string, now time.Time) (*corev1.Secret, error) {
-	data, err := encodeRelease(rel)
+func secretOf(rel *release.Release, stamp string, limit int, now time.Time) (*corev1.Secret, error) {
+	data, err := pack(rel, limit)
 	if err != nil {
 		return nil, fmt.Errorf("pack revision %d of release %s: %w", rel.Version, rel.Name, err)
-	}
-	if len(data) > maxRecordBytes {
-		return nil, fmt.Errorf("release %s packs to %d bytes, more than the %d that a Secret may hold: make its chart or values smaller, or split the module",
-			rel.Name, len(data), maxRecordBytes)
 	}
 	l := maps.Clone(rel.Labels)
 	if l == nil {
@@ -215,10 +263,13 @@ func secretOf(rel *release.Release, stamp string, now time.Time) (*corev1.Secret
 	}, nil
 }
 
-func encodeRelease(rel *release.Release) ([]byte, error) {
+func encodeRelease(rel *release.Release, level int) ([]byte, error) {
 	var b bytes.Buffer
 	b64 := base64.NewEncoder(base64.StdEncoding, &b)
-	z := gzip.NewWriter(b64)
+	z, err := gzip.NewWriterLevel(b64, level)
+	if err != nil {
+		return nil, err
+	}
 	if err := json.NewEncoder(z).Encode(rel); err != nil {
 		return nil, err
 	}

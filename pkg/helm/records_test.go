@@ -33,7 +33,7 @@ func aRelease() *release.Release {
 func TestHelmReadsOurRecordsAndWeReadHelms(t *testing.T) { // C-431
 	t.Parallel()
 	api := fake.NewClientset().CoreV1().Secrets("ops")
-	ours, err := secretOf(aRelease(), "createdAt", time.Unix(100, 0))
+	ours, err := secretOf(aRelease(), "createdAt", maxRecordBytes, time.Unix(100, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,14 +95,14 @@ func TestReleaseTooLargeForASecretIsAnErrorWithItsSize(t *testing.T) {
 	}
 	rel := aRelease()
 	rel.Manifest = base64.StdEncoding.EncodeToString(noise)
-	_, err := secretOf(rel, "createdAt", time.Unix(100, 0))
+	_, err := secretOf(rel, "createdAt", maxRecordBytes, time.Unix(100, 0))
 	if err == nil || !strings.Contains(err.Error(), "1048576") || !strings.Contains(err.Error(), "split the module") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func FuzzDecodeRelease(f *testing.F) {
-	ok, err := encodeRelease(aRelease())
+	ok, err := encodeRelease(aRelease(), 6)
 	if err != nil {
 		f.Fatal(err)
 	}

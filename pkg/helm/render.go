@@ -10,17 +10,14 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"time"
 
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/releaseutil"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic"
 
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/module"
@@ -40,16 +37,37 @@ func digest(parts ...string) string {
 	return digestVersion + hex.EncodeToString(h.Sum(nil))[:40]
 }
 
-// InputDigest is "v1." and 40 hex digits over everything that Render reads except
-// what lookup finds in the cluster: chart, values, namespace, labels, and the
-// capabilities of the cluster where a template mentions them. Nothing is rendered.
-func (c *Client) InputDigest(m *module.Descriptor, namespace string, v values.Snapshot) (string, error) {
+// InputDigest is "v1." and 40 hex digits over everything that Render reads: chart, values,
+// namespace, labels, the capabilities of the cluster where a template mentions them, and
+// what lookup found there. Nothing is rendered: what the newest Render of this process
+// looked up is asked for again; when there was none, the digest of a chart that mentions
+// lookup fits no release, so that it is rendered and compared.
+func (c *Client) InputDigest(ctx context.Context, m *module.Descriptor, namespace string, v values.Snapshot) (string, error) {
+	defer c.observe(m.Name, "check-upgrade", time.Now())
 	l, err := c.charts.load(m)
 	if err != nil {
 		return "", err
 	}
+	d, err := c.ownDigest(l, m, namespace, v)
+	if err != nil || !l.mentionsLookup {
+		return d, err
+	}
+	questions, asked := c.questions.of(m)
+	if !asked {
+		return digest("not looked up", d), nil
+	}
+	answers, err := c.ask(ctx, questions)
+	if err != nil {
+		return "", fmt.Errorf("module %s: %w", m.Name, err)
+	}
+	return withAnswers(d, answers), nil
+}
+
+// ownDigest is over all inputs but what lookup finds.
+func (c *Client) ownDigest(l *loadedChart, m *module.Descriptor, namespace string, v values.Snapshot) (string, error) {
 	caps := ""
 	if l.readsCapabilities || l.mentionsLookup {
+		var err error
 		if _, caps, err = c.caps.get(); err != nil {
 			return "", err
 		}
@@ -65,6 +83,7 @@ func (c *Client) InputDigest(m *module.Descriptor, namespace string, v values.Sn
 // that the text does not depend on what is installed. Errors name the module and the
 // template.
 func (c *Client) Render(ctx context.Context, req installed.Request) (installed.Rendered, error) {
+	defer c.observe(req.Module.Name, "template", time.Now())
 	out, err := c.render(ctx, req)
 	if err != nil {
 		return installed.Rendered{}, fmt.Errorf("render module %s: %w", req.Module.Name, err)
@@ -77,15 +96,19 @@ func (c *Client) render(ctx context.Context, req installed.Request) (installed.R
 	if err != nil {
 		return installed.Rendered{}, err
 	}
-	if req.InputDigest == "" {
-		if req.InputDigest, err = c.InputDigest(req.Module, req.Namespace, req.Values); err != nil {
-			return installed.Rendered{}, err
-		}
-	}
-	ctx, warned := withWarnings(ctx)
-	files, looked, err := c.execute(ctx, l, req)
+	input, err := c.ownDigest(l, req.Module, req.Namespace, req.Values)
 	if err != nil {
 		return installed.Rendered{}, err
+	}
+	ctx, warned := withWarnings(ctx)
+	files, look, err := c.execute(ctx, l, req)
+	if err != nil {
+		return installed.Rendered{}, err
+	}
+	if l.mentionsLookup {
+		questions, answers := look.log()
+		c.questions.note(req.Module, questions)
+		input = withAnswers(input, answers)
 	}
 	objs, hooks, err := sortFiles(files)
 	if err != nil {
@@ -106,8 +129,8 @@ func (c *Client) render(ctx context.Context, req installed.Request) (installed.R
 		return installed.Rendered{}, err
 	}
 	out := installed.Rendered{
-		InputDigest:  req.InputDigest,
-		ReadsCluster: looked || l.readsCapabilities,
+		InputDigest:  input,
+		ReadsCluster: l.readsCapabilities || look.called(),
 		Warnings:     c.report(req.Module.Name, warned),
 		Objects:      refs(objs),
 	}
@@ -129,31 +152,31 @@ func refs(docs []document) []object.Ref {
 	return out
 }
 
-// execute runs the template engine and says whether lookup was called.
-func (c *Client) execute(ctx context.Context, l *loadedChart, req installed.Request) (map[string]string, bool, error) {
+// execute runs the template engine and says what was looked up.
+func (c *Client) execute(ctx context.Context, l *loadedChart, req installed.Request) (map[string]string, *lookups, error) {
+	look := &lookups{ctx: ctx, client: c}
 	caps, _, err := c.caps.get()
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	ch, vals := copyChart(l.chart), req.Values.Clone()
 	if want := ch.Metadata.KubeVersion; want != "" && !chartutil.IsCompatibleRange(want, caps.KubeVersion.Version) {
-		return nil, false, fmt.Errorf("Chart.yaml wants kubeVersion %s, the cluster has %s", want, caps.KubeVersion.Version)
+		return nil, nil, fmt.Errorf("Chart.yaml wants kubeVersion %s, the cluster has %s", want, caps.KubeVersion.Version)
 	}
 	if err := chartutil.ProcessDependenciesWithMerge(ch, vals); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	opts := chartutil.ReleaseOptions{Name: req.Module.Name, Namespace: req.Namespace, Revision: 1, IsUpgrade: true}
 	top, err := chartutil.ToRenderValuesWithSchemaValidation(ch, vals, opts, caps, false)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
-	look := &lookups{ctx: ctx, client: c}
 	if c.lookup == nil {
 		files, err := engine.Render(ch, top)
-		return files, false, err
+		return files, look, err
 	}
 	files, err := engine.RenderWithClientProvider(ch, top, look)
-	return files, look.called.Load(), err
+	return files, look, err
 }
 
 // sortFiles splits rendered files into the release's objects in install order and its chart hooks.
@@ -199,46 +222,6 @@ func parseHooks(stream string) ([]*release.Hook, error) {
 		out = append(out, h...)
 	}
 	return out, nil
-}
-
-// lookups serves the template function lookup from the shared clients. Helm gives it
-// no context, so it carries the one of its render.
-type lookups struct {
-	ctx    context.Context //nolint:containedctx // see above; lives for one render
-	client *Client
-	called atomic.Bool
-}
-
-// GetClientFor implements engine.ClientProvider.
-func (l *lookups) GetClientFor(apiVersion, kind string) (dynamic.NamespaceableResourceInterface, bool, error) {
-	l.called.Store(true)
-	if err := l.ctx.Err(); err != nil {
-		return nil, false, err
-	}
-	m, err := l.client.kinds().mapping(schema.FromAPIVersionAndKind(apiVersion, kind))
-	if meta.IsNoMatchError(err) {
-		return absent{}, false, nil
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("lookup %s %s: %w", apiVersion, kind, err)
-	}
-	return l.client.lookup.Resource(m.Resource), m.Scope.Name() == meta.RESTScopeNameNamespace, nil
-}
-
-// absent answers lookup for a kind that the cluster does not have: a template may ask
-// before the CRD is there, and is told that nothing exists.
-type absent struct {
-	dynamic.NamespaceableResourceInterface
-}
-
-func (absent) Namespace(string) dynamic.ResourceInterface { return absent{} }
-
-func (absent) Get(context.Context, string, metav1.GetOptions, ...string) (*unstructured.Unstructured, error) {
-	return &unstructured.Unstructured{Object: map[string]any{}}, nil
-}
-
-func (absent) List(context.Context, metav1.ListOptions) (*unstructured.UnstructuredList, error) {
-	return &unstructured.UnstructuredList{Object: map[string]any{}}, nil
 }
 
 // kinds resolves kinds for one action, refreshing the shared mapper once at most.

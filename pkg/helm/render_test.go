@@ -202,7 +202,7 @@ func TestInputDigestMovesWithWhatRenderReads(t *testing.T) {
 	c := offline(t)
 	m := aModule(t, "web", files{"templates/a.yaml": configMap})
 	of := func(m *module.Descriptor, ns, vals string) string {
-		d, err := c.InputDigest(m, ns, snapshot(t, vals))
+		d, err := c.InputDigest(t.Context(), m, ns, snapshot(t, vals))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -254,7 +254,7 @@ func TestCapabilitiesCountOnlyForChartsThatReadThem(t *testing.T) {
 
 func inputs(t *testing.T, c *Client, m *module.Descriptor) string {
 	t.Helper()
-	d, err := c.InputDigest(m, "apps", snapshot(t, ""))
+	d, err := c.InputDigest(t.Context(), m, "apps", snapshot(t, ""))
 	if err != nil {
 		t.Fatal(err)
 	}

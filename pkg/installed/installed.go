@@ -4,6 +4,7 @@ package installed
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/module"
@@ -46,6 +47,9 @@ type Release struct {
 	RenderDigest string
 	// PredecessorChecksum is the label moduleChecksum (C-435).
 	PredecessorChecksum string
+	// Rejected is the input digest of an upgrade that failed and that this revision rolled back;
+	// RejectedBecause is why it failed, where it is known. Empty when the revision is no rollback of ours.
+	Rejected, RejectedBecause string
 	// Labels are all labels of the release record that are not Helm's own.
 	Labels map[string]string
 }
@@ -53,6 +57,14 @@ type Release struct {
 // LabelMaintenance marks a release and its objects, while their module is in maintenance
 // (C-355): "true" on the release, without a value on the objects.
 const LabelMaintenance = "maintenance.deckhouse.io/no-resource-reconciliation"
+
+// LabelRemoved marks the record of a release whose objects an uninstall has deleted,
+// while what follows, such as afterDeleteHelm hooks, has not ended.
+const LabelRemoved = "addon-operator.io/objects-deleted"
+
+// Removed reports whether an uninstall has deleted the release's objects and has yet to
+// finish what follows.
+func (r Release) Removed() bool { return r.Status == Uninstalling && r.Labels[LabelRemoved] != "" }
 
 // Exists reports whether there is a release at all.
 func (r Release) Exists() bool { return r.Revision > 0 }
@@ -91,7 +103,8 @@ type Request struct {
 	Namespace string
 	// Values is {"global":…,"<camel>":…,"modules":…}.
 	Values values.Snapshot
-	// InputDigest is what Installer.InputDigest answered for these.
+	// InputDigest is what Installer.InputDigest answered for these. Rendered has the one that
+	// counts: what lookup reads is known only after the render.
 	InputDigest string
 	// Maintenance marks what is applied with LabelMaintenance.
 	Maintenance bool
@@ -107,3 +120,20 @@ type Result struct {
 	// Warnings are field-validation messages of the API server about what was written.
 	Warnings []string
 }
+
+// RolledBack is the error of an upgrade that failed and that was undone: the last deployed
+// revision is in force again. These inputs are not to be tried again.
+type RolledBack struct {
+	// Failed is the revision that failed, To the one that was applied again.
+	Failed, To int
+	// Digest is the input digest of the failed revision.
+	Digest string
+	Cause  error
+}
+
+func (e *RolledBack) Error() string {
+	return fmt.Sprintf("revision %d failed and was rolled back to revision %d: %v", e.Failed, e.To, e.Cause)
+}
+
+// Unwrap is the failure of the upgrade.
+func (e *RolledBack) Unwrap() error { return e.Cause }

@@ -56,6 +56,8 @@ func readDefinition(m *Descriptor, c candidate, ch chart, opts LoadOptions) erro
 	m.Wants = d.wants()
 	m.Inputs = d.inputs()
 	m.Exports = d.paths("exports")
+	m.Adopt = Adoption(d.choice("adopt", "unowned", string(AdoptNever), string(AdoptAlways)))
+	m.OnFailure = FailurePolicy(d.choice("onFailure", "keep", string(RollBack)))
 	m.Weight = d.weight(c, opts, m)
 	if name := d.text("name", nil); name != "" && name != c.name {
 		m.warn("%s: name %q is ignored: the directory says %s", definitionFile, name, c.name)
@@ -115,6 +117,20 @@ func (d *definition) text(key string, check func(string) error) string {
 		if err := check(s); err != nil {
 			d.fail(key, "%v", err)
 		}
+	}
+	return s
+}
+
+// choice reads one word of a few; the usual one is answered as "".
+func (d *definition) choice(key, usual string, others ...string) string {
+	s := d.text(key, func(s string) error {
+		if s != usual && !slices.Contains(others, s) {
+			return fmt.Errorf("expected %s or %s, got %q", usual, strings.Join(others, " or "), s)
+		}
+		return nil
+	})
+	if s == usual {
+		return ""
 	}
 	return s
 }

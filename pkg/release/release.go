@@ -35,6 +35,12 @@ func Unmoved(have installed.Release, inputDigest string) bool {
 	return have.Exists() && have.Status == installed.Deployed && inputDigest != "" && have.InputDigest == inputDigest
 }
 
+// TurnedDown reports whether the wanted inputs were applied before, failed, and were rolled
+// back by policy: they are not tried again.
+func TurnedDown(have installed.Release, inputDigest string) bool {
+	return have.Exists() && inputDigest != "" && have.Rejected == inputDigest
+}
+
 // Decide compares a release with a render.
 func Decide(have installed.Release, want installed.Rendered) Decision {
 	switch {

@@ -25,6 +25,7 @@ const (
 type factsState struct {
 	Flags      map[string]Flag `json:"flags,omitempty"`
 	Decisions  map[string]bool `json:"decisions,omitempty"`
+	Removing   []string        `json:"removing,omitempty"`
 	ConfigSeen bool            `json:"configSeen,omitempty"`
 	Seq        int64           `json:"seq,omitempty"`
 }
@@ -39,7 +40,7 @@ type secretOp struct {
 // which secret answers true go to the Secret only. The same facts give the same bytes.
 func (f Facts) Encode(secret func(owner, hook string, op values.Stamped) bool) (public map[string]string, private map[string][]byte, err error) {
 	public, private = map[string]string{factsVersionKey: FactsVersion}, map[string][]byte{}
-	state, err := json.Marshal(factsState{Flags: f.Flags, Decisions: f.Decisions, ConfigSeen: f.ConfigSeen, Seq: f.Seq})
+	state, err := json.Marshal(factsState{Flags: f.Flags, Decisions: f.Decisions, Removing: f.Removing, ConfigSeen: f.ConfigSeen, Seq: f.Seq})
 	if err != nil {
 		return nil, nil, fmt.Errorf("facts: %w", err)
 	}
@@ -99,7 +100,7 @@ func DecodeFacts(public map[string]string, private map[string][]byte) (Facts, []
 	} else {
 		maps.Copy(f.Flags, state.Flags)
 		maps.Copy(f.Decisions, state.Decisions)
-		f.Seq, f.ConfigSeen = state.Seq, state.ConfigSeen
+		f.Seq, f.ConfigSeen, f.Removing = state.Seq, state.ConfigSeen, state.Removing
 	}
 	for _, key := range slices.Sorted(maps.Keys(public)) {
 		owner, ok := strings.CutPrefix(key, factsSets)

@@ -11,6 +11,8 @@ type Facts struct {
 	Flags map[string]Flag `json:"flags,omitempty"`
 	// Decisions are the last on/off decisions by module name.
 	Decisions map[string]bool `json:"decisions,omitempty"`
+	// Removing are modules that were on, whose removal is to come or has not ended, in order.
+	Removing []string `json:"removing,omitempty"`
 	// ConfigSeen is true once a ConfigMap was there: its absence is then a loss, not a choice.
 	ConfigSeen bool `json:"configSeen,omitempty"`
 	// Seq is the number of the newest commit.

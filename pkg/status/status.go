@@ -70,6 +70,7 @@ const (
 	ReasonCRDFailed         = "CRDFailed"
 	ReasonRenderFailed      = "RenderFailed"
 	ReasonApplyFailed       = "ApplyFailed"
+	ReasonRolledBack        = "RolledBack"
 	ReasonUninstallFailed   = "UninstallFailed"
 	ReasonRequirement       = "RequirementMissing"
 	ReasonWaitingForModule  = "WaitingForModule"

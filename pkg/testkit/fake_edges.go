@@ -221,7 +221,7 @@ func (w installer) Observe(_ context.Context, name string) (installed.Release, e
 	return installed.Release{}, nil
 }
 
-func (w installer) InputDigest(m *module.Descriptor, namespace string, v values.Snapshot) (string, error) {
+func (w installer) InputDigest(_ context.Context, m *module.Descriptor, namespace string, v values.Snapshot) (string, error) {
 	return values.Digest([]byte(m.Digest + namespace + v.Digest())), nil
 }
 
@@ -320,12 +320,32 @@ func (w installer) Uninstall(ctx context.Context, name string) (installed.Result
 		return installed.Result{}, errors.New(message)
 	}
 	rel := w.releases[name]
-	delete(w.releases, name)
 	if rel == nil {
 		return installed.Result{}, nil
 	}
+	rel.Status = installed.Uninstalling
+	rel.Labels = map[string]string{installed.LabelRemoved: "true"}
 	return installed.Result{Objects: rel.Objects}, nil
 }
+
+func (w installer) Forget(_ context.Context, name string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.releases, name)
+	return nil
+}
+
+func (w installer) Rollback(_ context.Context, name, rejected, _ string) (installed.Result, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	rel := w.releases[name]
+	rel.Revision++
+	rel.Status, rel.Rejected = installed.Deployed, rejected
+	w.note(name, "rollback as revision %d", rel.Revision)
+	return installed.Result{Release: rel.Release, Objects: rel.Objects}, nil
+}
+
+func (w installer) RejectedBecause(context.Context, string) (string, error) { return "", nil }
 
 func (w installer) Objects(_ context.Context, name string) ([]installed.Manifested, error) {
 	return objectsOf(name), nil
@@ -356,7 +376,7 @@ func (w tracker) Health(module string) []object.Health {
 	defer w.mu.Unlock()
 	h := object.Health{Ref: objectsOf(module)[0].Ref, State: object.Current}
 	switch {
-	case w.releases[module] == nil && w.leaving[module]:
+	case (w.releases[module] == nil || w.releases[module].Removed()) && w.leaving[module]:
 		h.State, h.Message = object.Terminating, "finalizer x/y"
 	case !w.tracked[module]:
 		return nil
