@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -70,8 +69,7 @@ func (e *ensured) drop(name string, now crdSeen) bool {
 // over theirs; what others added and a live conversion webhook stay; what is as
 // wanted is not written. Each failing CRD is named in the joined error.
 //
-// A definition that drops a version in which objects may still be stored is
-// refused: only its author knows how to migrate them.
+// A definition that existing objects may not fit is refused (checkUpgrade).
 func (c *Clients) EnsureCRDs(ctx context.Context, crds []module.CRD, labels map[string]string) error {
 	ctx, stop := context.WithTimeout(ctx, establishWait)
 	defer stop()
@@ -115,7 +113,7 @@ func (c *Clients) ensureCRD(ctx context.Context, crd module.CRD, labels map[stri
 		return nil, nil
 	}
 	client := c.Dynamic.Resource(crdResource)
-	if err := retry.RetryOnConflict(retry.DefaultBackoff, func() error { return writeCRD(ctx, client, wanted) }); err != nil {
+	if err := retry.RetryOnConflict(retry.DefaultBackoff, func() error { return writeCRD(ctx, c.Dynamic, wanted) }); err != nil {
 		return nil, err
 	}
 	var established *unstructured.Unstructured
@@ -161,7 +159,8 @@ func decodeCRD(crd module.CRD, labels map[string]string) (*unstructured.Unstruct
 }
 
 // writeCRD creates or updates one CRD, or leaves it if it is as wanted.
-func writeCRD(ctx context.Context, client dynamic.ResourceInterface, wanted *unstructured.Unstructured) error {
+func writeCRD(ctx context.Context, all dynamic.Interface, wanted *unstructured.Unstructured) error {
+	client := all.Resource(crdResource)
 	live, err := client.Get(ctx, wanted.GetName(), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		_, err = client.Create(ctx, wanted, metav1.CreateOptions{})
@@ -176,14 +175,14 @@ func writeCRD(ctx context.Context, client dynamic.ResourceInterface, wanted *uns
 	if live.GetDeletionTimestamp() != nil {
 		return fmt.Errorf("is being deleted, held by finalizers %q until its objects are gone", live.GetFinalizers())
 	}
-	if dropped := droppedVersions(live, wanted); len(dropped) > 0 {
-		return fmt.Errorf("objects may still be stored as %s, which the new definition drops: "+
-			"migrate them and take it out of status.storedVersions first", strings.Join(dropped, ", "))
-	}
-	next := overlayCRD(live, wanted)
-	if reflect.DeepEqual(next.Object, live.Object) {
+	if reflect.DeepEqual(overlayCRD(live, wanted).Object, live.Object) {
 		return nil
 	}
+	if err := checkUpgrade(ctx, all, live, wanted); err != nil {
+		return err
+	}
+	next := overlayCRD(live, wanted)
+	unstructured.RemoveNestedField(next.Object, "metadata", "annotations", crdUpgradeAnnotation)
 	_, err = client.Update(ctx, next, metav1.UpdateOptions{})
 	return err
 }

@@ -146,6 +146,7 @@ func TestEnsureCRDs(t *testing.T) {
 	}
 
 	// One that fails does not stop another, and is named.
+	do(t, c, hook.Operation{Verb: hook.Create, Object: parse(t, `{apiVersion: kube.test/v1, kind: Ones, metadata: {name: one}}`)})
 	err := c.EnsureCRDs(within(t), []module.CRD{crd("ones", replace(anyVersion, "v1", "v3")), crd("twos", two),
 		{File: "crds/x.yaml", Name: "x", Text: []byte(`{"kind":"Pod"}`)}}, labels)
 	for _, want := range []string{"CRD ones.kube.test", "still be stored as v1", "crds/x.yaml", "not a CustomResourceDefinition"} {
