@@ -15,7 +15,9 @@ import (
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
+		if err.Error() != "" { // a comparison that found differences has said so
+			fmt.Fprintln(os.Stderr, "error:", err)
+		}
 		code := 1
 		if coded := (interface{ ExitCode() int })(nil); errors.As(err, &coded) {
 			code = coded.ExitCode()
@@ -40,7 +42,7 @@ func run(args []string) error {
 	root.RunE = start.RunE
 	root.Args = cobra.NoArgs
 	root.Flags().AddFlagSet(start.Flags())
-	root.AddCommand(start, moduleCommand(), globalCommand(), queueCommand(), configCommand(), graphCommand(), rawCommand(), hooks, doctorCommand(), versionCommand())
+	root.AddCommand(start, moduleCommand(), globalCommand(), planCommand(), queueCommand(), configCommand(), graphCommand(), rawCommand(), hooks, doctorCommand(), versionCommand())
 	root.SetArgs(likeGoTest(args))
 	return root.ExecuteContext(ctx)
 }

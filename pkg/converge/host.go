@@ -130,19 +130,7 @@ func (l *Loop) hooksOf(why reason, g *Published, step func(string)) hookrun.Pass
 
 // hookValues are the texts of VALUES_PATH and CONFIG_VALUES_PATH (C-106).
 func (r host) hookValues(o hook.Owner, g *Published) (vals, config []byte) {
-	globalSection := r.store.Section(hook.Global)
-	globalConfig := orNull(globalSection.HasConfig, globalSection.ConfigValues)
-	if o.IsGlobal() {
-		var enabled []string
-		if g != nil {
-			enabled = g.Enabled
-		}
-		return jsonObject("global", withEnabled(globalSection.Values, enabled).JSON()), jsonObject("global", globalConfig)
-	}
-	section := r.store.Section(o)
-	key := o.Section()
-	return jsonObject("global", r.view(o.Module, g).JSON(), key, section.Values.JSON()),
-		jsonObject("global", globalConfig, key, orNull(section.HasConfig, section.ConfigValues))
+	return r.eyes().hookValues(o, g)
 }
 
 func orNull(has bool, v values.Snapshot) []byte {

@@ -20,31 +20,11 @@ func (l *Loop) view(name string, g *Published) values.Snapshot {
 }
 
 // exports are the values that modules it requires or wants show to a module, by their key.
-func (l *Loop) exports(d *module.Descriptor) values.Map {
-	out := values.Map{}
-	add := func(name string) {
-		other := l.state(name)
-		if other == nil || !other.on() || len(other.desc().Exports) == 0 {
-			return
-		}
-		out[other.desc().Key] = values.Select(l.store.Section(other.unit.Owner).Values.Clone(), other.desc().Exports)
-	}
-	for _, r := range d.Requires {
-		add(r.Module)
-	}
-	for _, w := range d.Wants {
-		add(w)
-	}
-	return out
-}
+func (l *Loop) exports(d *module.Descriptor) values.Map { return l.eyes().exports(d) }
 
 // chartValues is what Helm gets (C-303) and the exports beside it.
 func (l *Loop) chartValues(st *moduleState, g *Published) (values.Snapshot, error) {
-	m := values.Map{"global": l.view(st.desc().Name, g).Clone(), st.desc().Key: l.store.Section(st.unit.Owner).Values.Clone()}
-	if shown := l.exports(st.desc()); len(shown) > 0 {
-		m["modules"] = shown
-	}
-	return values.New(m)
+	return l.eyes().chartValues(st, g)
 }
 
 // inputs is everything from outside that decides about a module: its artifact and its view of

@@ -75,28 +75,8 @@ func (l *Loop) applySettings(next settings.Settings) {
 
 // tellUnknown names keys of modules that are in no directory, when they are new.
 func (l *Loop) tellUnknown(before, next settings.Settings) {
-	unknown := func(s settings.Settings) []string {
-		var out []string
-		for key := range s.Sections {
-			if key != hook.Global.Section() && l.state(values.Name(key)) == nil {
-				out = append(out, key)
-			}
-		}
-		for key := range s.Enabled {
-			if l.state(values.Name(key)) == nil {
-				out = append(out, key+hook.EnabledSuffix)
-			}
-		}
-		for key := range s.PausedUntil {
-			if l.state(values.Name(key)) == nil {
-				out = append(out, key+"PausedUntil")
-			}
-		}
-		slices.Sort(out)
-		return out
-	}
-	known := unknown(before)
-	for _, key := range unknown(next) {
+	known := l.unknown(before)
+	for _, key := range l.unknown(next) {
 		if !slices.Contains(known, key) {
 			message := "key " + key + " names a module that is in no modules directory; it is ignored: correct its spelling or remove it"
 			l.log.Warn("ConfigMap "+message, "key", key)
@@ -115,6 +95,28 @@ func (l *Loop) keep(before, next settings.Settings) settings.Settings {
 		next.Problems = append(next.Problems, settings.Problem{Key: st.desc().Key, Message: message})
 	}
 	return next
+}
+
+// unknown are the keys of modules that are in no directory, sorted.
+func (l *Loop) unknown(s settings.Settings) []string {
+	var out []string
+	for key := range s.Sections {
+		if key != hook.Global.Section() && l.state(values.Name(key)) == nil {
+			out = append(out, key)
+		}
+	}
+	for key := range s.Enabled {
+		if l.state(values.Name(key)) == nil {
+			out = append(out, key+hook.EnabledSuffix)
+		}
+	}
+	for key := range s.PausedUntil {
+		if l.state(values.Name(key)) == nil {
+			out = append(out, key+"PausedUntil")
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // setConfig puts a section in force and reports whether what the user wrote there

@@ -1,9 +1,7 @@
 package explain
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/pmezard/go-difflib/difflib"
@@ -234,10 +232,3 @@ func Texts(list []ObjectDiff) string {
 	return b.String()
 }
 
-// SortObjects orders by kind of change, then by name: what is removed first.
-func SortObjects(list []ObjectDiff) {
-	rank := map[string]int{Removed: 0, Added: 1, Changed: 2}
-	slices.SortStableFunc(list, func(a, b ObjectDiff) int {
-		return cmp.Or(cmp.Compare(rank[a.Kind], rank[b.Kind]), cmp.Compare(a.Object, b.Object))
-	})
-}

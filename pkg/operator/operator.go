@@ -106,7 +106,7 @@ type wiring struct {
 
 // routes are what the debug socket answers.
 func (w *wiring) routes() []web.Route {
-	return slices.Concat(w.inspect.routes(), w.inspect.explainRoutes(), w.parameters.routes())
+	return slices.Concat(w.inspect.routes(), w.inspect.explainRoutes(), []web.Route{w.planRoute()}, w.parameters.routes())
 }
 
 func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kubeconfig string, clients *kube.Clients, typed kubernetes.Interface, m meter) (*wiring, error) {

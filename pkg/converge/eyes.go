@@ -1,0 +1,64 @@
+package converge
+
+import (
+	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/module"
+	"github.com/addon-operator/addon-operator/pkg/store"
+	"github.com/addon-operator/addon-operator/pkg/values"
+)
+
+// eyes see the values of modules: as they are, or as they would be in a scratch copy
+// of the store with other decisions.
+type eyes struct {
+	*Loop
+	store *store.Store
+	on    func(*moduleState) bool
+}
+
+// eyes see what is.
+func (l *Loop) eyes() eyes { return eyes{l, l.store, (*moduleState).on} }
+
+// exports are the values that modules it requires or wants show to a module, by their key.
+func (e eyes) exports(d *module.Descriptor) values.Map {
+	out := values.Map{}
+	add := func(name string) {
+		other := e.state(name)
+		if other == nil || !e.on(other) || len(other.desc().Exports) == 0 {
+			return
+		}
+		out[other.desc().Key] = values.Select(e.store.Section(other.unit.Owner).Values.Clone(), other.desc().Exports)
+	}
+	for _, r := range d.Requires {
+		add(r.Module)
+	}
+	for _, w := range d.Wants {
+		add(w)
+	}
+	return out
+}
+
+// chartValues is what Helm gets (C-303) and the exports beside it.
+func (e eyes) chartValues(st *moduleState, g *Published) (values.Snapshot, error) {
+	m := values.Map{"global": e.view(st.desc().Name, g).Clone(), st.desc().Key: e.store.Section(st.unit.Owner).Values.Clone()}
+	if shown := e.exports(st.desc()); len(shown) > 0 {
+		m["modules"] = shown
+	}
+	return values.New(m)
+}
+
+// hookValues are the texts of VALUES_PATH and CONFIG_VALUES_PATH (C-106).
+func (e eyes) hookValues(o hook.Owner, g *Published) (vals, config []byte) {
+	globalSection := e.store.Section(hook.Global)
+	globalConfig := orNull(globalSection.HasConfig, globalSection.ConfigValues)
+	if o.IsGlobal() {
+		var enabled []string
+		if g != nil {
+			enabled = g.Enabled
+		}
+		return jsonObject("global", withEnabled(globalSection.Values, enabled).JSON()), jsonObject("global", globalConfig)
+	}
+	section := e.store.Section(o)
+	key := o.Section()
+	return jsonObject("global", e.view(o.Module, g).JSON(), key, section.Values.JSON()),
+		jsonObject("global", globalConfig, key, orNull(section.HasConfig, section.ConfigValues))
+}
