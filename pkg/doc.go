@@ -41,6 +41,7 @@
 //	exec       executable hook and enabled script > hook.Func
 //	cron       schedules
 //	config     the ConfigMap, the Secret and the facts in the cluster
+//	dirwatch   tells when files below a directory changed and came to rest
 //	report     Module resources and Events
 //	metrics    the operator's own metrics and those of hooks
 //	web        HTTP endpoints and the debug socket

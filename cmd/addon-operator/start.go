@@ -21,90 +21,108 @@ import (
 // startCommand has a flag and an environment variable for every setting; a flag
 // wins over the variable, which wins over the default (C-460).
 func startCommand() *cobra.Command {
-	cfg := operator.Defaults()
-	logs := logOptions{level: "info", format: "text"}
-	host, port := "0.0.0.0", 9650
 	cmd := &cobra.Command{
 		Use:   "start",
 		Short: "Run the operator",
 		Args:  cobra.NoArgs,
 	}
-	b := binder{flags: cmd.Flags(), env: map[string][]string{}}
-	b.text(&cfg.HooksDir, "hooks-dir", "run the hooks of this directory, and no modules", "SHELL_OPERATOR_HOOKS_DIR")
-	b.text(&cfg.ModulesDir, "modules-dir", "directories with modules, separated by ':'", "ADDON_OPERATOR_MODULES_DIR", "MODULES_DIR")
-	b.text(&cfg.GlobalHooksDir, "global-hooks-dir", "directory with global hooks", "ADDON_OPERATOR_GLOBAL_HOOKS_DIR", "GLOBAL_HOOKS_DIR")
-	b.number(&cfg.UnnumberedWeight, "unnumbered-modules-order", "weight of modules without a numeric prefix", "ADDON_OPERATOR_UNNUMBERED_MODULES_ORDER", "UNNUMBERED_MODULES_ORDER")
-	b.text(&cfg.TempDir, "tmp-dir", "directory for the files of running hooks", "ADDON_OPERATOR_TMP_DIR", "SHELL_OPERATOR_TMP_DIR")
-	b.text(&cfg.Namespace, "namespace", "the operator's namespace", "ADDON_OPERATOR_NAMESPACE", "SHELL_OPERATOR_NAMESPACE")
-	b.text(&cfg.ConfigMap, "config-map", "name of the ConfigMap with the settings", "ADDON_OPERATOR_CONFIG_MAP")
-	b.text(&host, "prometheus-listen-address", "address of the HTTP endpoints", "ADDON_OPERATOR_LISTEN_ADDRESS", "SHELL_OPERATOR_LISTEN_ADDRESS")
-	b.number(&port, "prometheus-listen-port", "port of the HTTP endpoints", "ADDON_OPERATOR_LISTEN_PORT", "SHELL_OPERATOR_LISTEN_PORT")
-	b.text(&cfg.MetricsPrefix, "prometheus-metrics-prefix", "prefix of the operator's own metrics", "ADDON_OPERATOR_PROMETHEUS_METRICS_PREFIX", "SHELL_OPERATOR_PROMETHEUS_METRICS_PREFIX")
-	b.truth(&cfg.Strict, "strict-check-values-mode-enabled", "require a values.yaml in every module", "ADDON_OPERATOR_STRICT_CHECK_VALUES_MODE_ENABLED", "STRICT_CHECK_VALUES_MODE_ENABLED")
-	b.text(&cfg.CRDLabels, "crd-extra-labels", "labels put on CRDs and rendered objects, as k=v,k=v", "ADDON_OPERATOR_CRD_EXTRA_LABELS")
-	b.text(&cfg.CRDFilters, "crd-filters", "prefixes of CRD files that are not applied", "ADDON_OPERATOR_CRD_FILTER_PREFIXES")
-	b.number(&cfg.HelmHistoryMax, "helm-history-max", "revisions of a release that are kept; 0 keeps all", "HELM_HISTORY_MAX")
-	b.duration(&cfg.HelmTimeout, "helm-timeout", "bound of one Helm action", "HELM_TIMEOUT")
-	b.text(&cfg.HelmIgnoreRelease, "helm-ignore-release", "release that is never purged", "HELM_IGNORE_RELEASE")
-	b.text(&cfg.KubeConfig, "kube-config", "kubeconfig file", "KUBE_CONFIG")
-	b.text(&cfg.KubeContext, "kube-context", "context of the kubeconfig", "KUBE_CONTEXT")
-	b.text(&cfg.DebugSocket, "debug-unix-socket", "socket that the other commands talk to", "DEBUG_UNIX_SOCKET")
-	b.truth(&cfg.KeepTempFiles, "debug-keep-tmp-files", "keep the files of hooks after their runs", "DEBUG_KEEP_TMP_FILES")
-	b.truth(&cfg.ProxyJSONLogs, "log-proxy-hook-json", "join JSON log lines of hooks over several writes", "LOG_PROXY_HOOK_JSON")
-	b.text(&logs.level, "log-level", "debug, info, warn or error", "LOG_LEVEL")
-	b.text(&logs.format, "log-type", "text or json", "LOG_TYPE")
-	b.truth(&logs.noTime, "log-no-time", "leave the time out of log lines", "LOG_NO_TIME")
-	b.duration(&cfg.HookTimeout, "hook-timeout", "bound of one hook run without settings.timeout", "ADDON_OPERATOR_HOOK_TIMEOUT")
-	b.duration(&cfg.OrderPatience, "order-patience", "how long an attempt holds up modules of higher weight", "ADDON_OPERATOR_ORDER_PATIENCE")
-	b.number(&cfg.ParallelApply, "parallel-apply", "releases applied at once", "ADDON_OPERATOR_PARALLEL_APPLY")
-	b.duration(&cfg.PurgeGrace, "purge-grace", "time between announcing and removing a release whose module is gone", "ADDON_OPERATOR_PURGE_GRACE")
-	b.duration(&cfg.ShutdownGrace, "shutdown-grace", "how long running hooks and Helm actions may go on at shutdown", "ADDON_OPERATOR_SHUTDOWN_GRACE")
-	order := "weight"
-	b.text(&order, "order", "weight, or requires to start modules without regard to their weight", "ADDON_OPERATOR_ORDER")
-	for _, unused := range []string{"kube-client-qps", "kube-client-burst", "object-patcher-kube-client-qps", "object-patcher-kube-client-burst",
-		"helm-monitor-kube-client-qps", "helm-monitor-kube-client-burst"} {
-		cmd.Flags().String(unused, "", "accepted for compatibility; there is no client-side throttling")
-		_ = cmd.Flags().MarkHidden(unused)
-	}
-	hooks := webhookFlags(b, &cfg)
-	limits := b.limits(&cfg)
-	b.alias("listen-address", "prometheus-listen-address")
-	b.alias("listen-port", "prometheus-listen-port")
+	s := newStartSettings(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		given := b.given()
-		if err := b.environment(); err != nil {
-			return err
-		}
-		if err := b.hooksOnly(&cfg, given); err != nil {
-			return err
-		}
-		if order == "requires" {
-			cfg.OrderPatience = -1
-		} else if order != "weight" {
-			return fmt.Errorf("--order is %q: expected weight or requires", order)
-		}
-		cfg.ListenAddress = net.JoinHostPort(host, strconv.Itoa(port))
-		hooks.fill(&cfg)
-		if err := limits.fill(&cfg); err != nil {
+		if err := s.read(); err != nil {
 			return err
 		}
 		var out io.Writer = os.Stderr
-		if term.IsTerminal(int(os.Stdout.Fd())) && logs.format == "text" {
+		if term.IsTerminal(int(os.Stdout.Fd())) && s.logs.format == "text" {
 			table := newTable(os.Stdout)
 			defer table.close()
-			out, cfg.Progress = table, table.progress
+			out, s.cfg.Progress = table, table.progress
 		} else {
-			cfg.Progress = newLines(func() *slog.Logger { return cfg.Logger }).progress
+			s.cfg.Progress = newLines(func() *slog.Logger { return s.cfg.Logger }).progress
 		}
-		log, err := logs.logger(out)
+		log, err := s.logs.logger(out)
 		if err != nil {
 			return err
 		}
-		cfg.Logger = log
+		s.cfg.Logger, s.cfg.LogLevel = log, s.logs.now
+		s.left.warn(s.binder, log)
 		klog.SetSlogLogger(log) // what client-go has to say
-		return operator.Run(cmd.Context(), cfg)
+		return operator.Run(cmd.Context(), s.cfg)
 	}
 	return cmd
+}
+
+// startSettings are the flags of `start`.
+type startSettings struct {
+	binder
+	cfg         operator.Config
+	logs        logOptions
+	host, order string
+	port        int
+	webhooks    *webhookPorts
+	limited     *limitFlags
+	left        leftOut
+}
+
+func newStartSettings(flags *pflag.FlagSet) *startSettings {
+	s := &startSettings{binder: binder{flags: flags, env: map[string][]string{}}, cfg: operator.Defaults(),
+		logs: logOptions{level: "info", format: "text"}, host: "0.0.0.0", port: 9650, order: "weight"}
+	s.text(&s.cfg.HooksDir, "hooks-dir", "run the hooks of this directory, and no modules", "SHELL_OPERATOR_HOOKS_DIR")
+	s.text(&s.cfg.ModulesDir, "modules-dir", "directories with modules, separated by ':'", "ADDON_OPERATOR_MODULES_DIR", "MODULES_DIR")
+	s.text(&s.cfg.GlobalHooksDir, "global-hooks-dir", "directory with global hooks", "ADDON_OPERATOR_GLOBAL_HOOKS_DIR", "GLOBAL_HOOKS_DIR")
+	s.number(&s.cfg.UnnumberedWeight, "unnumbered-modules-order", "weight of modules without a numeric prefix", "ADDON_OPERATOR_UNNUMBERED_MODULES_ORDER", "UNNUMBERED_MODULES_ORDER")
+	s.text(&s.cfg.TempDir, "tmp-dir", "directory for the files of running hooks", "ADDON_OPERATOR_TMP_DIR", "SHELL_OPERATOR_TMP_DIR")
+	s.text(&s.cfg.Namespace, "namespace", "the operator's namespace", "ADDON_OPERATOR_NAMESPACE", "SHELL_OPERATOR_NAMESPACE")
+	s.text(&s.cfg.ConfigMap, "config-map", "name of the ConfigMap with the settings", "ADDON_OPERATOR_CONFIG_MAP")
+	s.text(&s.host, "prometheus-listen-address", "address of the HTTP endpoints", "ADDON_OPERATOR_LISTEN_ADDRESS", "SHELL_OPERATOR_LISTEN_ADDRESS")
+	s.number(&s.port, "prometheus-listen-port", "port of the HTTP endpoints", "ADDON_OPERATOR_LISTEN_PORT", "SHELL_OPERATOR_LISTEN_PORT")
+	s.text(&s.cfg.MetricsPrefix, "prometheus-metrics-prefix", "prefix of the operator's own metrics", "ADDON_OPERATOR_PROMETHEUS_METRICS_PREFIX", "SHELL_OPERATOR_PROMETHEUS_METRICS_PREFIX")
+	s.truth(&s.cfg.Strict, "strict-check-values-mode-enabled", "require a values.yaml in every module", "ADDON_OPERATOR_STRICT_CHECK_VALUES_MODE_ENABLED", "STRICT_CHECK_VALUES_MODE_ENABLED")
+	s.text(&s.cfg.CRDLabels, "crd-extra-labels", "labels put on CRDs and rendered objects, as k=v,k=v", "ADDON_OPERATOR_CRD_EXTRA_LABELS")
+	s.text(&s.cfg.CRDFilters, "crd-filters", "prefixes of CRD files that are not applied", "ADDON_OPERATOR_CRD_FILTER_PREFIXES")
+	s.number(&s.cfg.HelmHistoryMax, "helm-history-max", "revisions of a release that are kept; 0 keeps all", "HELM_HISTORY_MAX")
+	s.duration(&s.cfg.HelmTimeout, "helm-timeout", "bound of one Helm action", "HELM_TIMEOUT")
+	s.text(&s.cfg.HelmIgnoreRelease, "helm-ignore-release", "release that is never purged", "HELM_IGNORE_RELEASE")
+	s.text(&s.cfg.KubeConfig, "kube-config", "kubeconfig file", "KUBE_CONFIG")
+	s.text(&s.cfg.KubeContext, "kube-context", "context of the kubeconfig", "KUBE_CONTEXT")
+	s.text(&s.cfg.DebugSocket, "debug-unix-socket", "socket that the other commands talk to", "DEBUG_UNIX_SOCKET")
+	s.text(&s.cfg.DebugAddress, "debug-http-addr", "HOST:PORT at which a part of the socket's answers are given over TCP; without HOST only on loopback", "DEBUG_HTTP_SERVER_ADDR")
+	s.truth(&s.cfg.KeepTempFiles, "debug-keep-tmp-files", "keep the files of hooks after their runs", "DEBUG_KEEP_TMP_FILES")
+	s.truth(&s.cfg.ProxyJSONLogs, "log-proxy-hook-json", "join JSON log lines of hooks over several writes", "LOG_PROXY_HOOK_JSON")
+	s.text(&s.logs.level, "log-level", "debug, info, warn or error", "LOG_LEVEL")
+	s.text(&s.logs.format, "log-type", "text or json", "LOG_TYPE")
+	s.truth(&s.logs.noTime, "log-no-time", "leave the time out of log lines", "LOG_NO_TIME")
+	s.duration(&s.cfg.HookTimeout, "hook-timeout", "bound of one hook run without settings.timeout", "ADDON_OPERATOR_HOOK_TIMEOUT")
+	s.duration(&s.cfg.OrderPatience, "order-patience", "how long an attempt holds up modules of higher weight", "ADDON_OPERATOR_ORDER_PATIENCE")
+	s.number(&s.cfg.ParallelApply, "parallel-apply", "releases applied at once", "ADDON_OPERATOR_PARALLEL_APPLY")
+	s.duration(&s.cfg.PurgeGrace, "purge-grace", "time between announcing and removing a release whose module is gone", "ADDON_OPERATOR_PURGE_GRACE")
+	s.duration(&s.cfg.ShutdownGrace, "shutdown-grace", "how long running hooks and Helm actions may go on at shutdown", "ADDON_OPERATOR_SHUTDOWN_GRACE")
+	s.text(&s.order, "order", "weight, or requires to start modules without regard to their weight", "ADDON_OPERATOR_ORDER")
+	s.client()
+	s.left = s.leftOut()
+	s.webhooks = webhookFlags(s.binder, &s.cfg)
+	s.limited = s.limits(&s.cfg)
+	s.alias("listen-address", "prometheus-listen-address")
+	s.alias("listen-port", "prometheus-listen-port")
+	return s
+}
+
+// read fills the settings from flags and environment.
+func (s *startSettings) read() error {
+	given := s.given()
+	if err := s.environment(); err != nil {
+		return err
+	}
+	if err := s.hooksOnly(&s.cfg, given); err != nil {
+		return err
+	}
+	if s.order == "requires" {
+		s.cfg.OrderPatience = -1
+	} else if s.order != "weight" {
+		return fmt.Errorf("--order is %q: expected weight or requires", s.order)
+	}
+	s.cfg.ListenAddress = net.JoinHostPort(s.host, strconv.Itoa(s.port))
+	s.webhooks.fill(&s.cfg)
+	return s.limited.fill(&s.cfg)
 }
 
 // binder ties flags to environment variables.
@@ -209,14 +227,17 @@ func (b binder) hooksOnly(cfg *operator.Config, given map[string]bool) error {
 type logOptions struct {
 	level, format string
 	noTime        bool
+	now           *slog.LevelVar // of the logger
 }
 
-func (o logOptions) logger(out io.Writer) (*slog.Logger, error) {
+func (o *logOptions) logger(out io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(o.level)); err != nil {
 		return nil, fmt.Errorf("--log-level is %q: expected debug, info, warn or error", o.level)
 	}
-	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+	o.now = &slog.LevelVar{}
+	o.now.Set(level)
+	opts := &slog.HandlerOptions{Level: o.now, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		if o.noTime && a.Key == slog.TimeKey && len(groups) == 0 {
 			return slog.Attr{}
 		}

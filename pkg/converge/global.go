@@ -12,6 +12,7 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/hookrun"
 	"github.com/addon-operator/addon-operator/pkg/installed"
+	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/settings"
 	"github.com/addon-operator/addon-operator/pkg/status"
 	"github.com/addon-operator/addon-operator/pkg/values"
@@ -77,6 +78,11 @@ func (p globalPass) run(ctx context.Context, why reason) error {
 		return fmt.Errorf("key global of ConfigMap %s cannot be used: %s", p.cfg.Instance, problem)
 	}
 	old := p.published.Load()
+	if p.rehook.Swap(false) {
+		p.log.Info("global hooks changed on disk; they start anew")
+		p.hooks.Stop(p.global)
+		p.store.Doubt(hook.Global)
+	}
 	step, done := p.steps()
 	defer done()
 	if err := p.hooks.Start(ctx, p.global, p.hooksOf(why, old, step)); err != nil {
@@ -153,7 +159,7 @@ func (p globalPass) decide(ctx context.Context) *Published {
 }
 
 func (p globalPass) enableInput(ctx context.Context, st *moduleState, conf settings.Settings, missing bool, sofar func() *Published) enable.Input {
-	in := enable.Input{Module: st.desc().Name, Static: st.desc().StaticEnabled, ConfigMissing: missing}
+	in := enable.Input{Module: st.desc().Name, Static: st.wanted().StaticEnabled, ConfigMissing: missing}
 	if f, provisional, ok := p.store.Flag(st.desc().Key); ok {
 		in.Dynamic, in.DynamicBy, in.DynamicProvisional = &f.On, f.Hook, provisional
 	}
@@ -172,10 +178,10 @@ func (p globalPass) enableInput(ctx context.Context, st *moduleState, conf setti
 		in.Last = &on
 	}
 	st.mu.Unlock()
-	if st.desc().EnabledScript != "" {
+	if script := st.wanted().EnabledScript; script != "" {
 		in.Script = func() (bool, string, error) {
 			vals, config := host(p).hookValues(st.unit.Owner, sofar())
-			return p.executables.Enabled(ctx, st.desc().Name, st.desc().EnabledScript, vals, config)
+			return p.executables.Enabled(ctx, st.desc().Name, script, vals, config)
 		}
 	}
 	return in
@@ -215,24 +221,25 @@ func (p globalPass) ensureCRDs(ctx context.Context, g *Published) {
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, st := range p.all() {
-		if _, paused := st.pausedAt(time.Now()); paused || !g.Decisions[st.desc().Name].On || len(st.desc().CRDs) == 0 {
+		d := st.wanted()
+		if _, paused := st.pausedAt(time.Now()); paused || !g.Decisions[d.Name].On || len(d.CRDs) == 0 {
 			continue
 		}
 		st.mu.Lock()
-		applied := st.crds.digest == st.desc().Digest && st.crds.err == nil
+		applied := st.crds.digest == d.Digest && st.crds.err == nil
 		st.mu.Unlock()
 		if !applied {
-			wg.Go(func() { p.ensureModuleCRDs(ctx, st) })
+			wg.Go(func() { p.ensureModuleCRDs(ctx, st, d) })
 		}
 	}
 	wg.Wait()
 }
 
-func (l *Loop) ensureModuleCRDs(ctx context.Context, st *moduleState) {
-	err := l.cfg.Ports.Cluster.EnsureCRDs(ctx, st.desc().CRDs, l.cfg.CRDLabels)
-	st.edit(func(st *moduleState) { st.crds = crdState{digest: st.desc().Digest, err: err} })
+func (l *Loop) ensureModuleCRDs(ctx context.Context, st *moduleState, d *module.Descriptor) {
+	err := l.cfg.Ports.Cluster.EnsureCRDs(ctx, d.CRDs, l.cfg.CRDLabels)
+	st.edit(func(st *moduleState) { st.crds = crdState{digest: d.Digest, err: err} })
 	if err != nil {
-		l.log.Error("CRDs of module cannot be applied", "module", st.desc().Name, "error", err)
+		l.log.Error("CRDs of module cannot be applied", "module", d.Name, "error", err)
 	}
 }
 
@@ -246,7 +253,8 @@ func (p globalPass) fanOut(g *Published, moved bool) {
 		if leaves {
 			p.leaving.enter(leaver(st.desc()))
 		}
-		moves := p.ledger.want(st.desc().Name, st.desc().Weight, st.on(), p.inputs(st, g).digest())
+		d := st.wanted()
+		moves := p.ledger.want(d.Name, d.Weight, st.on(), p.inputs(st, d, g).digest())
 		if moves || leaves || (!st.on() && moved) {
 			due = append(due, st)
 		}

@@ -13,10 +13,20 @@ func (l *Loop) view(name string, g *Published) values.Snapshot {
 		return l.store.Section(hook.Global).Values
 	}
 	st := l.state(name)
-	if st == nil || st.desc().Inputs == nil {
+	if st == nil {
 		return g.Global
 	}
-	return values.Must(values.Select(g.Global.Clone(), st.desc().Inputs))
+	return l.viewOf(st.desc(), g)
+}
+
+func (l *Loop) viewOf(d *module.Descriptor, g *Published) values.Snapshot {
+	switch {
+	case g == nil:
+		return l.store.Section(hook.Global).Values
+	case d.Inputs == nil:
+		return g.Global
+	}
+	return values.Must(values.Select(g.Global.Clone(), d.Inputs))
 }
 
 // exports are the values that modules it requires or wants show to a module, by their key.
@@ -35,14 +45,14 @@ func (in inputs) digest() string {
 	return values.Digest([]byte(in.fixed + "/" + in.config + "/" + in.exports))
 }
 
-func (l *Loop) inputs(st *moduleState, g *Published) inputs {
+func (l *Loop) inputs(st *moduleState, d *module.Descriptor, g *Published) inputs {
 	st.mu.Lock()
 	maintenance := st.maintenance
 	st.mu.Unlock()
 	return inputs{
-		fixed:   st.desc().Digest + maintenance + l.view(st.desc().Name, g).Digest(),
+		fixed:   d.Digest + maintenance + l.viewOf(d, g).Digest(),
 		config:  l.store.Section(st.unit.Owner).ConfigValues.Digest(),
-		exports: values.Must(l.exports(st.desc())).Digest(),
+		exports: values.Must(l.exports(d)).Digest(),
 	}
 }
 
@@ -52,8 +62,9 @@ func (l *Loop) refresh(st *moduleState) {
 	if g == nil {
 		return // the first publication looks at every module
 	}
-	if l.ledger.want(st.desc().Name, st.desc().Weight, st.on(), l.inputs(st, g).digest()) {
-		l.keys.add(st.desc().Name, becauseInputs)
+	d := st.wanted()
+	if l.ledger.want(d.Name, d.Weight, st.on(), l.inputs(st, d, g).digest()) {
+		l.keys.add(d.Name, becauseInputs)
 	}
 }
 

@@ -66,7 +66,7 @@ type keys struct {
 	stopped bool
 	// For people who look on: since when a key is due or worked on and why, and when appointments are.
 	pending, running map[string]begun
-	dates        map[appointment]time.Time
+	dates            map[appointment]time.Time
 }
 
 // begun is since when something is as it is, and why.

@@ -220,6 +220,18 @@ func (l *ledger) forget(module string) {
 	}
 }
 
+// remove takes out a module that is in no directory any more.
+func (l *ledger) remove(module string) {
+	l.mu.Lock()
+	if e := l.entries[module]; e != nil && e.timer != nil {
+		e.timer.Stop()
+	}
+	delete(l.entries, module)
+	wake := l.startable(time.Now())
+	l.mu.Unlock()
+	l.wakeAll(wake)
+}
+
 // stop ends the timers.
 func (l *ledger) stop() {
 	l.mu.Lock()

@@ -105,6 +105,10 @@ type Loop struct {
 
 	global    *hookrun.Unit
 	roster    atomic.Pointer[roster]
+	replacing sync.Mutex // one reading of the directories after another
+	gone      gone
+	// rehook: the files of global hooks changed; the next global pass starts them anew.
+	rehook    atomic.Bool
 	published atomic.Pointer[Published]
 	converged atomic.Bool
 	// configSeen: a ConfigMap was there, in this process or an earlier one.
@@ -190,7 +194,7 @@ func (l *Loop) Run(ctx context.Context) error {
 
 	l.hooks.End(&passes, l.cfg.ShutdownGrace, kill)
 	l.hooks.Stop(l.global)
-	for _, st := range l.all() {
+	for _, st := range append(l.gone.rest(), l.all()...) {
 		l.hooks.Stop(st.unit)
 		st.stopStepTimer()
 	}
@@ -254,6 +258,9 @@ func (l *Loop) process(ctx context.Context, key string, why reason) {
 	if key == globalKey {
 		globalPass{l}.process(ctx, why)
 		return
+	}
+	if st := l.gone.take(key); st != nil {
+		l.dismiss(st)
 	}
 	if st := l.state(key); st != nil {
 		newPass(l, st, why).process(ctx)

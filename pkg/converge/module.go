@@ -71,6 +71,11 @@ func newPass(l *Loop, st *moduleState, why reason) *pass {
 // process runs the pass and turns its outcome into status and the next try.
 func (p *pass) process(ctx context.Context) {
 	defer p.st.stopStepTimer()
+	if _, paused := p.st.pausedAt(time.Now()); !paused {
+		if next := p.st.next.Swap(nil); next != nil {
+			p.adopt(next)
+		}
+	}
 	var err error
 	switch {
 	case p.suspended(ctx):
@@ -96,7 +101,7 @@ func (p *pass) leave(ctx context.Context) error {
 		return nil
 	}
 	if p.st.on() && p.g != nil {
-		p.inputs = p.Loop.inputs(p.st, p.g)
+		p.inputs = p.Loop.inputs(p.st, p.st.desc(), p.g)
 		p.settle(err)
 	}
 	p.finish(err)
@@ -108,7 +113,7 @@ func (p *pass) stay(ctx context.Context) error {
 	var err error
 	attempted := p.why.has(full) && p.g != nil
 	if attempted {
-		p.inputs = p.Loop.inputs(p.st, p.g)
+		p.inputs = p.Loop.inputs(p.st, p.st.desc(), p.g)
 		p.st.edit(func(st *moduleState) { st.ownConfig = "" })
 		hooks, release := p.st.interruptible(ctx)
 		err = p.attempt(ctx, hooks)
@@ -200,7 +205,7 @@ func (p *pass) crds(ctx context.Context) error {
 		return nil
 	}
 	p.step("applying CRDs")
-	p.ensureModuleCRDs(ctx, p.st)
+	p.ensureModuleCRDs(ctx, p.st, p.st.desc())
 	p.st.mu.Lock()
 	defer p.st.mu.Unlock()
 	return p.st.crds.err

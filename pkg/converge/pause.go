@@ -32,7 +32,7 @@ func (p *pass) suspended(ctx context.Context) bool {
 	case p.st.leaves(p.cfg.Instance):
 		p.postpone("the module is off and is going to be removed")
 	case p.st.on() && p.why.has(full) && p.g != nil:
-		p.inputs = p.Loop.inputs(p.st, p.g)
+		p.inputs = p.Loop.inputs(p.st, p.st.wanted(), p.g)
 		p.postpone(p.pending(ctx))
 		p.settle(nil) // others do not wait for it
 	}

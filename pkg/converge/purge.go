@@ -37,7 +37,7 @@ func (p purger) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if p.converged.Load() && !p.modules().Incomplete && len(p.all()) > 0 {
+		if p.converged.Load() && !p.Modules().Incomplete && len(p.all()) > 0 {
 			webhooks = p.look(ctx, announced, webhooks)
 		}
 	}
@@ -93,7 +93,7 @@ func (p purger) purge(ctx context.Context, name string) error {
 // be off, and those of which neither a directory nor a release is left.
 func (p purger) speaking(rels []installed.Release) []hook.Owner {
 	owners := []hook.Owner{hook.Global}
-	for name := range p.modules().Broken {
+	for name := range p.Modules().Broken {
 		owners = append(owners, hook.Owner{Module: name})
 	}
 	for _, rel := range rels {
@@ -114,5 +114,5 @@ func (p purger) speaking(rels []installed.Release) []hook.Owner {
 
 func (p purger) orphan(rel installed.Release) bool {
 	return rel.Instance == p.cfg.Instance && rel.Labels[originLabel] == originEmbedded &&
-		rel.Name != p.cfg.IgnoreRelease && p.state(rel.Name) == nil && p.modules().Broken[rel.Name] == nil
+		rel.Name != p.cfg.IgnoreRelease && p.state(rel.Name) == nil && p.Modules().Broken[rel.Name] == nil
 }

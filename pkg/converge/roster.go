@@ -18,8 +18,9 @@ type roster struct {
 	cycles map[string]string
 }
 
-// modules is the newest reading of the directories.
-func (l *Loop) modules() *module.Set { return l.roster.Load().set }
+// Modules is the newest reading of the directories, with the last versions of modules
+// that cannot be read.
+func (l *Loop) Modules() *module.Set { return l.roster.Load().set }
 
 // state is what is known of a module, nil when it is in no directory.
 func (l *Loop) state(name string) *moduleState { return l.roster.Load().byName[name] }

@@ -42,15 +42,7 @@ func (l *Loop) applySettings(next settings.Settings) {
 	if next.Exists && !l.configSeen.Swap(true) {
 		l.facts.touch()
 	}
-	problems := map[string][]string{}
-	for _, p := range next.Problems {
-		section := sectionOf(p.Key)
-		message := p.Message
-		if next.Exists {
-			message = p.Key + ": " + message
-		}
-		problems[section] = append(problems[section], message)
-	}
+	problems := problemsBySection(next)
 	wakeGlobal := next.Exists != before.Exists || !sameFlags(next.Enabled, before.Enabled)
 	globalEdited, err := l.setConfig(hook.Global, next.Sections["global"], next.Revision)
 	if err != nil {
@@ -70,6 +62,28 @@ func (l *Loop) applySettings(next settings.Settings) {
 	l.tellUnknown(before, next)
 	if wakeGlobal {
 		l.keys.add(globalKey, becauseInputs)
+	}
+}
+
+func problemsBySection(s settings.Settings) map[string][]string {
+	problems := map[string][]string{}
+	for _, p := range s.Problems {
+		section := sectionOf(p.Key)
+		message := p.Message
+		if s.Exists {
+			message = p.Key + ": " + message
+		}
+		problems[section] = append(problems[section], message)
+	}
+	return problems
+}
+
+// judgeAnew looks at a module's part of the ConfigMap again: its schema is another one.
+func (l *Loop) judgeAnew(st *moduleState) {
+	l.configured.mu.Lock()
+	defer l.configured.mu.Unlock()
+	if l.configured.read {
+		l.applySection(st, l.configured.now, problemsBySection(l.configured.now)[st.desc().Key], false)
 	}
 }
 

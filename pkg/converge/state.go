@@ -20,7 +20,8 @@ import (
 // moduleState is what a Loop knows of one module. Its key's pass writes most of
 // it; others read it for status and for the conditions of other modules.
 type moduleState struct {
-	artifact atomic.Pointer[module.Descriptor] // what is in force
+	artifact atomic.Pointer[module.Descriptor] // what is in force; its pass changes it
+	next     atomic.Pointer[module.Descriptor] // what its next pass puts in force; nil when there is nothing new
 	unit     *hookrun.Unit
 
 	reporting sync.Mutex // held while a status is derived and handed over
@@ -30,6 +31,7 @@ type moduleState struct {
 	decided       bool  // a global pass of this process has decided
 	last          *bool // the decision before, maybe of an earlier process
 	configProblem string
+	filesProblem  string // why what lies in its directory is not in force
 	configMissed  bool
 	configured    bool // a reading of the ConfigMap came in
 	unread        bool // and none of this process had a valid section
@@ -88,8 +90,16 @@ func newModuleState(d *module.Descriptor) *moduleState {
 	return st
 }
 
-// desc is the module as it is in force.
+// desc is the module as it is in force. It does not change within a pass of its key.
 func (st *moduleState) desc() *module.Descriptor { return st.artifact.Load() }
+
+// wanted is the module as it was read last.
+func (st *moduleState) wanted() *module.Descriptor {
+	if next := st.next.Load(); next != nil {
+		return next
+	}
+	return st.desc()
+}
 
 // namespace is where a module's objects live.
 func (l *Loop) namespace(d *module.Descriptor) string { return cmp.Or(d.Namespace, l.cfg.Namespace) }

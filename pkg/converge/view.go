@@ -152,7 +152,7 @@ func (l *Loop) summary(st *moduleState) status.Module {
 	defer st.mu.Unlock()
 	f := status.Facts{
 		Name: st.desc().Name, Weight: st.desc().Weight, Version: st.desc().Version, Namespace: l.namespace(st.desc()),
-		On: st.decision.On, Why: st.decision.Why, Undecided: !st.decided, ConfigProblem: st.configProblem, ConfigMissing: st.configMissed,
+		On: st.decision.On, Why: st.decision.Why, Undecided: !st.decided, FilesProblem: st.filesProblem, ConfigProblem: st.configProblem, ConfigMissing: st.configMissed,
 		Attempt: st.attempt, Reason: st.reason, Message: st.message,
 		FailingSince: st.failing, StalledAfter: l.cfg.StalledAfter, Now: now, NextTry: st.nextTry,
 		Installed: st.release.Exists(), Uninstalling: st.removing, Revision: st.release.Revision, Global: st.seen,

@@ -33,27 +33,33 @@ type loadedChart struct {
 	mentionsLookup bool
 }
 
-// chartCache keeps the newest parsed chart of each module.
+// chartCache keeps the newest parsed charts of each module: that in force, and the one
+// that takes its place.
 type chartCache struct {
 	mu     sync.Mutex
-	charts map[string]cachedChart
+	charts map[string][]cachedChart // newest first
 }
+
+// chartsKept is how many versions of one module's chart are kept.
+const chartsKept = 2
 
 type cachedChart struct {
 	digest string
 	*loadedChart
 }
 
-func newChartCache() *chartCache { return &chartCache{charts: map[string]cachedChart{}} }
+func newChartCache() *chartCache { return &chartCache{charts: map[string][]cachedChart{}} }
 
 // load parses the chart of m unless one of the same digest is at hand. A module
 // without a digest is read anew each time.
 func (c *chartCache) load(m *module.Descriptor) (*loadedChart, error) {
 	c.mu.Lock()
-	old, ok := c.charts[m.Name]
+	have := c.charts[m.Name]
 	c.mu.Unlock()
-	if ok && m.Digest != "" && old.digest == m.Digest {
-		return old.loadedChart, nil
+	for _, known := range have {
+		if m.Digest != "" && known.digest == m.Digest {
+			return known.loadedChart, nil
+		}
 	}
 	ch, err := loadModule(m)
 	if err != nil {
@@ -63,8 +69,18 @@ func (c *chartCache) load(m *module.Descriptor) (*loadedChart, error) {
 	l.inspect(ch)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.charts[m.Name] = cachedChart{digest: m.Digest, loadedChart: l}
+	have = append([]cachedChart{{digest: m.Digest, loadedChart: l}}, c.charts[m.Name]...)
+	c.charts[m.Name] = have[:min(len(have), chartsKept)]
 	return l, nil
+}
+
+// Preload parses the chart of a module, so that what lies on disk now is rendered later.
+func (c *Client) Preload(m *module.Descriptor) error {
+	if !m.HasChart {
+		return nil
+	}
+	_, err := c.charts.load(m)
+	return err
 }
 
 func (l *loadedChart) inspect(ch *chart.Chart) {

@@ -48,7 +48,7 @@ func (e *Engine) Load(ctx context.Context, u *Unit) error {
 	if u.Loaded() {
 		return nil
 	}
-	hooks, err := e.cfg.Executables.Load(ctx, u.Owner, u.dir)
+	hooks, err := e.cfg.Executables.Load(ctx, u.Owner, u.place())
 	if err != nil {
 		return err
 	}

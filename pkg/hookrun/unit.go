@@ -15,13 +15,12 @@ import (
 // monitors, schedules and webhooks.
 type Unit struct {
 	Owner hook.Owner
-	// dir is the hooks directory, "" without one.
-	dir string
 	// phases is held by the hook phases of the owner's pass and by runs of its
 	// main lane: they exclude each other.
 	phases *sync.Mutex
 
 	mu      sync.Mutex // guards the rest
+	dir     string     // the hooks directory, "" without one
 	hooks   []*boundHook
 	stage   stage
 	waiting int   // waited Synchronizations that have not succeeded
@@ -33,6 +32,19 @@ type Unit struct {
 
 // NewUnit makes the unit of an owner whose hooks lie in dir, which may be "".
 func NewUnit(o hook.Owner, dir string) *Unit { return &Unit{Owner: o, dir: dir, phases: &sync.Mutex{}} }
+
+// Move has the unit read its hooks from another directory the next time it starts.
+func (u *Unit) Move(dir string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.dir = dir
+}
+
+func (u *Unit) place() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.dir
+}
 
 // Loaded says whether the unit knows its hooks.
 func (u *Unit) Loaded() bool { return u.reached(stageLoaded) }

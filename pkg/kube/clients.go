@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/util/flowcontrol"
 )
 
 // Clients are the clients of one API server. They share one HTTP client, one
@@ -37,18 +38,38 @@ type Option func(*options)
 type options struct {
 	observer         Observer
 	operationTimeout time.Duration
+	// nil is no limit
+	rate, operationRate flowcontrol.RateLimiter
 }
 
 // WithObserver has o told of watches and requests; without it nobody is.
 func WithObserver(o Observer) Option { return func(c *options) { c.observer = o } }
+
+// WithRate bounds requests in a second, and how many may come at once beyond that; 0 is
+// no limit. Watches count as their opening.
+func WithRate(qps float32, burst int) Option {
+	return func(c *options) { c.rate = limiter(qps, burst) }
+}
+
+// WithOperationRate is WithRate for object operations of hooks (C-211).
+func WithOperationRate(qps float32, burst int) Option {
+	return func(c *options) { c.operationRate = limiter(qps, burst) }
+}
+
+func limiter(qps float32, burst int) flowcontrol.RateLimiter {
+	if qps <= 0 {
+		return nil
+	}
+	return flowcontrol.NewTokenBucketRateLimiter(qps, max(1, burst))
+}
 
 // WithOperationTimeout bounds each request of an object operation; 10 s by default (C-211).
 func WithOperationTimeout(d time.Duration) Option {
 	return func(c *options) { c.operationTimeout = d }
 }
 
-// NewClients makes the clients for cfg, which is copied. Client-side throttling
-// is off: priority and fairness is the API server's task. Every request but a watch
+// NewClients makes the clients for cfg, which is copied. Without
+// WithRate nothing is throttled here: priority and fairness is the API server's task. Every request but a watch
 // is bounded by 70 s.
 func NewClients(cfg *rest.Config, opts ...Option) (*Clients, error) {
 	o := options{operationTimeout: operationTimeout}
@@ -61,7 +82,7 @@ func NewClients(cfg *rest.Config, opts ...Option) (*Clients, error) {
 	cfg.WarningHandler = rest.NoWarnings{}
 	bare := rest.CopyConfig(cfg)
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return &transport{next: next, component: "main", timeout: requestTimeout, observe: o.observer.Requested}
+		return &transport{next: next, component: "main", timeout: requestTimeout, limit: o.rate, observe: o.observer}
 	})
 	httpClient, err := rest.HTTPClientFor(cfg)
 	if err != nil {
@@ -98,7 +119,7 @@ func NewClients(cfg *rest.Config, opts ...Option) (*Clients, error) {
 // newOperations is the client of object operations: the same connections, a bound of its own.
 func newOperations(cfg *rest.Config, o options) (dynamic.Interface, error) {
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return &transport{next: next, component: "object_patcher", timeout: o.operationTimeout, observe: o.observer.Requested}
+		return &transport{next: next, component: "object_patcher", timeout: o.operationTimeout, limit: o.operationRate, observe: o.observer}
 	})
 	client, err := dynamic.NewForConfig(cfg)
 	if err != nil {

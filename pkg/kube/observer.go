@@ -26,6 +26,9 @@ type Observer struct {
 	// Requested is one answered or failed request, of a watch its opening:
 	// kubernetes_client_request_latency_seconds and _request_result_total.
 	Requested func(Request)
+	// Throttled is a request that had to wait for WithRate, or did not:
+	// kubernetes_client_rate_limiter_latency_seconds.
+	Throttled func(method, path string, took time.Duration)
 }
 
 // Request is one request to the API server.

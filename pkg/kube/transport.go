@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"k8s.io/client-go/util/flowcontrol"
 )
 
 // Bounds of one request. The API server gives up an ordinary one after a minute,
@@ -24,23 +26,42 @@ type transport struct {
 	next      http.RoundTripper
 	component string
 	timeout   time.Duration
-	observe   func(Request)
+	limit     flowcontrol.RateLimiter // nil is no limit
+	observe   Observer
 }
 
 // WrappedRoundTripper lets client-go find the transport below.
 func (t *transport) WrappedRoundTripper() http.RoundTripper { return t.next }
 
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := t.throttle(r); err != nil {
+		return nil, err
+	}
 	began := time.Now()
 	res, err := t.bounded(r)
-	if t.observe != nil {
+	if t.observe.Requested != nil {
 		o := Request{Component: t.component, Method: r.Method, Host: r.URL.Host, Path: anonymous(r.URL.Path), Took: time.Since(began)}
 		if err == nil {
 			o.Code = res.StatusCode
 		}
-		t.observe(o)
+		t.observe.Requested(o)
 	}
 	return res, err
+}
+
+// throttle waits until the rate allows a request.
+func (t *transport) throttle(r *http.Request) error {
+	if t.limit == nil {
+		return nil
+	}
+	began := time.Now()
+	if err := t.limit.Wait(r.Context()); err != nil {
+		return fmt.Errorf("waiting for the client's own rate limit: %w", err)
+	}
+	if t.observe.Throttled != nil {
+		t.observe.Throttled(r.Method, anonymous(r.URL.Path), time.Since(began))
+	}
+	return nil
 }
 
 func (t *transport) bounded(r *http.Request) (*http.Response, error) {

@@ -54,7 +54,7 @@ func TestRequestsAreBoundedAndWatchesAreNot(t *testing.T) {
 	var mu sync.Mutex
 	var seen []Request
 	client := &http.Client{Transport: &transport{next: http.DefaultTransport, component: "main", timeout: 50 * time.Millisecond,
-		observe: func(r Request) { mu.Lock(); defer mu.Unlock(); seen = append(seen, r) }}}
+		observe: Observer{Requested: func(r Request) { mu.Lock(); defer mu.Unlock(); seen = append(seen, r) }}}}
 	get := func(path string) error {
 		res, err := client.Get(server.URL + path)
 		if err != nil {
@@ -111,5 +111,41 @@ func TestClientsTellTheirRequests(t *testing.T) {
 	_, _ = c.operator(pods, "a").Get(within(t), "x", metav1.GetOptions{})
 	if components["main"] != 1 || components["object_patcher"] != 1 {
 		t.Errorf("requests by component: %v", components)
+	}
+}
+
+// C-211, C-503: a rate that is asked for is kept, and the wait for it told.
+func TestARateLimitsRequests(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(server.Close)
+	var told []string
+	client := &http.Client{Transport: &transport{next: http.DefaultTransport, component: "main", timeout: time.Minute, limit: limiter(1e-6, 2),
+		observe: Observer{Throttled: func(method, path string, _ time.Duration) { told = append(told, method+" "+path) }}}}
+	get := func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/api/v1/namespaces/x/pods/y", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := client.Do(req)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		return err
+	}
+	for range 2 {
+		if err := get(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := get(ended); err == nil {
+		t.Error("a third request was sent at once")
+	}
+	if want := "GET /api/v1/namespaces/{namespace}/pods/{name}"; len(told) != 2 || told[0] != want {
+		t.Errorf("told %q", told)
+	}
+	if limiter(0, 10) != nil {
+		t.Error("0 is a limit")
 	}
 }

@@ -74,6 +74,7 @@ type clientMetrics struct {
 	watchErrors *prometheus.CounterVec
 	latency     *prometheus.HistogramVec
 	results     *prometheus.CounterVec
+	throttled   *prometheus.HistogramVec
 }
 
 func newClientMetrics(f factory) clientMetrics {
@@ -81,6 +82,7 @@ func newClientMetrics(f factory) clientMetrics {
 		watchErrors: f.counter("kubernetes_client_watch_errors_total", "Watches that ended, by why.", "error_type"),
 		latency:     f.histogram("kubernetes_client_request_latency_seconds", "Time to the head of the API server's answer.", fast(), "component", "verb", "url"),
 		results:     f.counter("kubernetes_client_request_result_total", "Requests to the API server by status code.", "component", "code", "method", "host"),
+		throttled:   f.histogram("kubernetes_client_rate_limiter_latency_seconds", "Time that a request waited for the client's own rate limit, where there is one.", fast(), "verb", "url"),
 	}
 	for _, t := range []string{"expired", "eof", "unexpected-eof", "fail", "nil"} {
 		m.watchErrors.WithLabelValues(t)
@@ -110,6 +112,11 @@ func (s *Self) Requested(r Request) {
 	}
 	s.client.latency.WithLabelValues(labels(r.Component, r.Method, r.Path)...).Observe(r.Took.Seconds())
 	s.client.results.WithLabelValues(labels(r.Component, code, r.Method, r.Host)...).Inc()
+}
+
+// Throttled counts a request that the client's own rate limit let pass; path is without names.
+func (s *Self) Throttled(method, path string, took time.Duration) {
+	s.client.throttled.WithLabelValues(labels(method, path)...).Observe(took.Seconds())
 }
 
 // WatchFailed counts a watch that ended; errorType is expired, eof, unexpected-eof, fail or nil.

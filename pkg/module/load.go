@@ -1,9 +1,11 @@
 package module
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -74,7 +76,41 @@ func Load(dirs []string, opts LoadOptions) (*Set, error) {
 		}
 	}
 	slices.SortFunc(set.Modules, byWeightAndName)
-	return set, nil
+	if set.GlobalDigest, err = globalDigest(set.GlobalStatic, opts.GlobalHooksDir); err != nil {
+		return nil, err
+	}
+	set.GlobalHooksDigest, err = globalHooksDigest(opts.GlobalHooksDir)
+	return set, err
+}
+
+// globalHooksDigest covers everything that global hooks may use.
+func globalHooksDigest(dir string) (string, error) {
+	if dir == "" || !isDir(dir) {
+		return "", nil
+	}
+	t, err := readTree(dir)
+	if err != nil {
+		return "", fmt.Errorf("global hooks directory: %w", err)
+	}
+	return t.sum(ofHooks)
+}
+
+// globalDigest covers the common static values of `global` and the files of its schema.
+func globalDigest(static values.Map, hooksDir string) (string, error) {
+	text, err := json.Marshal(static)
+	if err != nil {
+		return "", fmt.Errorf("static values of global: %w", err)
+	}
+	if hooksDir != "" {
+		for _, name := range []string{"config-values.yaml", valuesFile} {
+			file, err := readOptional(filepath.Join(hooksDir, "openapi", name))
+			if err != nil {
+				return "", err
+			}
+			text = fmt.Appendf(text, "\n%s %d\n%s", name, len(file), file)
+		}
+	}
+	return values.Digest(text), nil
 }
 
 func byWeightAndName(a, b *Descriptor) int {
@@ -238,6 +274,7 @@ func readAll(set *Set, found []candidate, opts LoadOptions) {
 	}
 	// The functions report through errs: one module never stops another.
 	_ = g.Wait()
+	set.Libraries = slices.Sorted(maps.Keys(libs.sums))
 	for i, c := range found {
 		if errs[i] == nil {
 			set.Modules = append(set.Modules, read[i])

@@ -42,6 +42,9 @@ type Descriptor struct {
 	HasChart bool
 	// HooksDir is the absolute path of its hooks directory, "" without one.
 	HooksDir string
+	// HooksDigest covers the files that hooks may use: all but those of the chart, the
+	// schemas and the definition; "" without hooks, hex SHA-256.
+	HooksDigest string
 	// EnabledScript is the absolute path of an executable `enabled` file, "" without one (C-336).
 	EnabledScript string
 	CRDs          []CRD
@@ -129,6 +132,10 @@ type Set struct {
 	Modules      []*Descriptor
 	GlobalStatic values.Map
 	GlobalSchema schema.Set
+	// GlobalDigest covers the two, GlobalHooksDigest the files of global hooks; hex SHA-256.
+	GlobalDigest, GlobalHooksDigest string
+	// Libraries are the absolute paths of library charts that modules depend on.
+	Libraries []string
 	// Broken are module directories that could not be read, by module name: their
 	// releases are left alone.
 	Broken map[string]error

@@ -53,6 +53,11 @@ func readModule(c candidate, opts LoadOptions, libs *libraries) (*Descriptor, er
 		return nil, err
 	}
 	m.layout(tree)
+	if m.HooksDir != "" {
+		if m.HooksDigest, err = tree.sum(ofHooks); err != nil {
+			return nil, err
+		}
+	}
 	if m.Schemas, err = readSchemas(filepath.Join(c.dir, "openapi")); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(c.dir, "openapi"), err)
 	}

@@ -78,11 +78,25 @@ func (t *tree) add(path string, e fs.DirEntry, depth int) error {
 	return nil
 }
 
-// sum is the SHA-256 over path, exec bit and content of every file.
-func (t *tree) sum() (string, error) {
+// everyFile is for sum.
+func everyFile(string) bool { return true }
+
+// ofHooks says whether a hook may use the file: what is not the chart's, a schema's
+// or the definition's.
+func ofHooks(path string) bool {
+	top, _, _ := strings.Cut(path, "/")
+	return !slices.Contains([]string{"templates", "crds", "charts", "openapi", "docs", "testdata",
+		chartFile, "Chart.lock", valuesFile, definitionFile, "enabled", "README.md"}, top)
+}
+
+// sum is the SHA-256 over path, exec bit and content of the files that count.
+func (t *tree) sum(counts func(path string) bool) (string, error) {
 	all := sha256.New()
 	buf := make([]byte, 32<<10)
 	for _, path := range t.sorted() {
+		if !counts(path) {
+			continue
+		}
 		content, err := sumFile(filepath.Join(t.dir, path), buf)
 		if err != nil {
 			return "", err
@@ -118,7 +132,7 @@ func (l *libraries) digest(t *tree, c chart) (string, error) {
 }
 
 func (l *libraries) withDependencies(t *tree, c chart, above []string) (string, error) {
-	own, err := t.sum()
+	own, err := t.sum(everyFile)
 	if err != nil {
 		return "", err
 	}

@@ -20,6 +20,16 @@ type Config struct {
 	// KubeConfig and KubeContext choose the cluster; empty means KUBECONFIG or the
 	// service account of the pod (C-466).
 	KubeConfig, KubeContext string
+	// KubeServer, if set, is the address of the API server in place of the kubeconfig's.
+	KubeServer string
+	// KubeQPS and KubeBurst bound requests to the API server, OperationQPS and OperationBurst those of
+	// object operations of hooks (C-211); default 0, no limit, for the API server has limits of its own.
+	KubeQPS, OperationQPS     float32
+	KubeBurst, OperationBurst int
+	// OperationTimeout bounds one request of an object operation; default 10 s.
+	OperationTimeout time.Duration
+	// LogRequests logs every request to the API server.
+	LogRequests bool
 	// Namespace is the operator's own; required.
 	Namespace string
 	// ConfigMap is the user's ConfigMap; default "addon-operator".
@@ -95,7 +105,7 @@ func Defaults() Config {
 		UnnumberedWeight: 1, CRDLabels: "heritage=addon-operator", CRDFilters: "doc-,_", HelmHistoryMax: 10,
 		HelmTimeout: 20 * time.Minute, ListenAddress: "0.0.0.0:9650", MetricsPrefix: "addon_operator_",
 		DebugSocket: "/var/run/addon-operator/debug.socket", HookTimeout: 10 * time.Minute, OrderPatience: 15 * time.Second,
-		ParallelApply: 16, PurgeGrace: 5 * time.Minute, ShutdownGrace: 20 * time.Second,
+		ParallelApply: 16, OperationTimeout: 10 * time.Second, PurgeGrace: 5 * time.Minute, ShutdownGrace: 20 * time.Second,
 	}
 }
 

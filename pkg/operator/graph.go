@@ -38,7 +38,7 @@ func (i *inspector) drawing() web.Graph {
 	for _, m := range i.loop.Status() {
 		states[m.Name] = m
 	}
-	for _, m := range i.mods.Modules {
+	for _, m := range i.loop.Modules().Modules {
 		g.Nodes = append(g.Nodes, moduleNode(m, states[m.Name]))
 		g.Edges = append(g.Edges, moduleEdges(m)...)
 	}

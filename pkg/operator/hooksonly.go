@@ -41,7 +41,7 @@ func runHooks(ctx context.Context, cfg Config) error {
 	cfg.HooksDir = absolute(cfg.HooksDir)
 	cfg.Logger.Info("addon-operator starts with hooks only", "hooksDir", cfg.HooksDir, "apiServer", rest.Host)
 	m := newMeter(cfg, metrics.Standalone())
-	clients, err := kube.NewClients(rest, kube.WithObserver(m.observer()))
+	clients, err := kube.NewClients(rest, clientOptions(cfg, m)...)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,6 @@ import (
 type inspector struct {
 	loop      *converge.Loop
 	store     *store.Store
-	mods      *module.Set
 	helm      *helm.Client
 	tracker   *kube.Tracker
 	namespace string
@@ -91,7 +90,7 @@ func (i *inspector) moduleRoutes() []web.Route {
 }
 
 func (i *inspector) named(name string) (*module.Descriptor, error) {
-	if m := i.mods.Get(name); m != nil {
+	if m := i.loop.Modules().Get(name); m != nil {
 		return m, nil
 	}
 	return nil, fmt.Errorf("module %q is in no modules directory: see `addon-operator module list`: %w", name, web.ErrNotFound)

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"net/http"
 	"os"
 	"time"
@@ -45,7 +46,22 @@ func (m meter) observer() kube.Observer {
 	return kube.Observer{
 		Objects: m.self.Objects, Stopped: m.self.Stopped, Filtered: m.self.Filtered, Handled: m.self.Handled,
 		WatchFailed: m.self.WatchFailed, Requested: func(r kube.Request) { m.self.Requested(metrics.Request(r)) },
+		Throttled: m.self.Throttled,
 	}
+}
+
+// clientOptions are how requests to the API server are bounded and observed.
+func clientOptions(cfg Config, m meter) []kube.Option {
+	o := m.observer()
+	if cfg.LogRequests {
+		count := o.Requested
+		o.Requested = func(r kube.Request) {
+			cfg.Logger.Info("request to the API server", "component", r.Component, "method", r.Method, "path", r.Path, "code", r.Code, "took", r.Took)
+			count(r)
+		}
+	}
+	return []kube.Option{kube.WithObserver(o), kube.WithRate(cfg.KubeQPS, cfg.KubeBurst), kube.WithOperationRate(cfg.OperationQPS, cfg.OperationBurst),
+		kube.WithOperationTimeout(cmp.Or(cfg.OperationTimeout, 10*time.Second))}
 }
 
 // watchQueues shows the lanes.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -54,10 +53,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	mods, err := module.Load(cfg.moduleDirs(), module.LoadOptions{
-		UnnumberedWeight: cfg.UnnumberedWeight, Strict: cfg.Strict, GlobalHooksDir: absolute(cfg.GlobalHooksDir),
-		CRDFilterPrefixes: strings.Split(cfg.CRDFilters, ","),
-	})
+	mods, err := readModules(cfg)
 	if err != nil {
 		return err
 	}
@@ -70,7 +66,7 @@ func Run(ctx context.Context, cfg Config) error {
 		"modulesDir", cfg.ModulesDir, "globalHooksDir", cfg.GlobalHooksDir, "apiServer", rest.Host)
 	m := newMeter(cfg)
 	m.print = secrets
-	clients, err := kube.NewClients(rest, kube.WithObserver(m.observer()))
+	clients, err := kube.NewClients(rest, clientOptions(cfg, m)...)
 	if err != nil {
 		return err
 	}
@@ -115,7 +111,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	extra, _ := parseLabels(cfg.CRDLabels) // validate has seen it
 
 	w.store = config.New(config.Config{Client: typed, Namespace: cfg.Namespace, Name: cfg.ConfigMap, Logger: cfg.Logger,
-		Schemas: schemasOf(mods),
+		Schemas: schemasOf(func() *module.Set { return w.modules(mods) }),
 		Notify:  func(key, reason, message string) { w.notify(key, reason, message) }})
 	if err := patiently(ctx, cfg.Logger, "apply the operator's own CRD", func() error { return w.ensureOwnCRD(ctx) }); err != nil {
 		return nil, err
@@ -168,7 +164,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 		},
 	})
 	m.watchQueues(w.loop.Queues)
-	w.inspect = &inspector{loop: w.loop, store: values, mods: mods, helm: w.helm, tracker: w.tracker, namespace: cfg.Namespace}
+	w.inspect = &inspector{loop: w.loop, store: values, helm: w.helm, tracker: w.tracker, namespace: cfg.Namespace}
 	return w, nil
 }
 
@@ -206,6 +202,7 @@ func (w *wiring) run(ctx context.Context) error {
 		return ports.serve(edges, web.Public(w.inspect.Progress, self, hooks), w.routes(), w.meter.print.text)
 	})
 	group.Go(func() error { return ended(ctx, w.store.Run(ctx, w.applySettings)) })
+	group.Go(func() error { return ended(ctx, w.watchModules(ctx)) })
 	group.Go(func() error { return ended(ctx, w.cron.Run(ctx)) })
 	group.Go(func() error { return ended(ctx, w.webhooks.Run(ctx)) })
 	group.Go(func() error { return ended(ctx, w.tracker.Run(edges)) })
@@ -230,10 +227,10 @@ func (w *wiring) keepModules(ctx context.Context) error {
 	for _, r := range rels {
 		names[r.Name] = true
 	}
-	for _, m := range w.inspect.mods.Modules {
+	for _, m := range w.loop.Modules().Modules {
 		names[m.Name] = true
 	}
-	for name := range w.inspect.mods.Broken {
+	for name := range w.loop.Modules().Broken {
 		names[name] = true
 	}
 	return w.reporter.Keep(ctx, names)
@@ -282,13 +279,32 @@ func (w *wiring) ensureOwnCRD(ctx context.Context) error {
 	return w.clients.EnsureCRDs(ctx, []module.CRD{{File: "modules.yaml", Name: "modules.addon-operator.io", Text: text}}, nil)
 }
 
-// schemasOf finds the schemas of a section: facts ask for every operation of every hook.
-func schemasOf(mods *module.Set) func(section string) *schema.Set {
-	bySection := map[string]*schema.Set{hook.Global.Section(): &mods.GlobalSchema}
-	for _, m := range mods.Modules {
-		bySection[m.Key] = &m.Schemas
+// modules are those that are in force, first while there is no loop yet.
+func (w *wiring) modules(first *module.Set) *module.Set {
+	if w.loop == nil {
+		return first
 	}
-	return func(section string) *schema.Set { return bySection[section] }
+	return w.loop.Modules()
+}
+
+// schemasOf finds the schemas of a section: facts ask for every operation of every hook.
+func schemasOf(modules func() *module.Set) func(section string) *schema.Set {
+	type index struct {
+		of        *module.Set
+		bySection map[string]*schema.Set
+	}
+	var newest atomic.Pointer[index]
+	return func(section string) *schema.Set {
+		mods, known := modules(), newest.Load()
+		if known == nil || known.of != mods {
+			known = &index{mods, map[string]*schema.Set{hook.Global.Section(): &mods.GlobalSchema}}
+			for _, m := range mods.Modules {
+				known.bySection[m.Key] = &m.Schemas
+			}
+			newest.Store(known)
+		}
+		return known.bySection[section]
+	}
 }
 
 func logModules(log *slog.Logger, mods *module.Set) {

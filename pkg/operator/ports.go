@@ -93,7 +93,7 @@ func (w *wiring) applySettings(s settings.Settings) {
 // owners are those of all sections.
 func (w *wiring) owners() []hook.Owner {
 	out := []hook.Owner{hook.Global}
-	for _, m := range w.inspect.mods.Modules {
+	for _, m := range w.loop.Modules().Modules {
 		out = append(out, hook.Owner{Module: m.Name})
 	}
 	return out

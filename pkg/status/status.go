@@ -15,6 +15,8 @@ import (
 const (
 	// Enabled: the module is on.
 	Enabled = "Enabled"
+	// Loaded: what lies in the module's directory is what is in force.
+	Loaded = "Loaded"
 	// ConfigValid: every key of the ConfigMap that concerns the module is in force as written.
 	ConfigValid = "ConfigValid"
 	// Reconciled: the last attempt ran all hooks and applied what was wanted.
@@ -82,6 +84,7 @@ const (
 	ReasonTerminating       = "NamespaceTerminating"
 	ReasonUninstalling      = "Uninstalling"
 	ReasonModuleMissing     = "ModuleMissing"
+	ReasonModuleInvalid     = "ModuleInvalid"
 	ReasonCurrent           = "Current"
 	ReasonPaused            = "Paused"
 	ReasonMaintenance       = "Maintenance"
@@ -176,6 +179,8 @@ type Facts struct {
 	// DecisionReason is set when the decision itself has a problem, such as EnabledScriptFailed.
 	DecisionReason  string
 	DecisionMessage string
+	// FilesProblem is why what lies in the module's directory is not in force.
+	FilesProblem string
 	// ConfigProblem is what is wrong with the module's part of the ConfigMap.
 	ConfigProblem string
 	// ConfigMissing: the problem is that there is no ConfigMap.
@@ -214,7 +219,7 @@ type Facts struct {
 func Summarize(f Facts) Module {
 	m := Module{Name: f.Name, Weight: f.Weight, Enabled: f.On, Version: f.Version, Namespace: f.Namespace,
 		Revision: f.Revision, Global: f.Global, NextTry: f.NextTry, Maintenance: f.Maintenance, PausedUntil: f.PausedUntil}
-	conds := []Condition{enabled(f), configValid(f), reconciled(f), healthy(f), hooksSucceeding(f)}
+	conds := []Condition{enabled(f), loaded(f), configValid(f), reconciled(f), healthy(f), hooksSucceeding(f)}
 	ready := Condition{Type: Ready, Status: true, Reason: ReasonReady, Message: "everything is applied and healthy"}
 	for _, c := range conds {
 		if !c.Status {
@@ -246,6 +251,13 @@ func enabled(f Facts) Condition {
 		c.Reason = ReasonDisabled
 	}
 	return c
+}
+
+func loaded(f Facts) Condition {
+	if f.FilesProblem != "" {
+		return Condition{Type: Loaded, Reason: ReasonModuleInvalid, Message: f.FilesProblem}
+	}
+	return Condition{Type: Loaded, Status: true, Reason: "Loaded", Message: "the files of the module are in force"}
 }
 
 func configValid(f Facts) Condition {

@@ -16,12 +16,12 @@ import (
 // what people read. Values that were refused or replaced stay known for a while:
 // messages about them are still under way.
 type secretTexts struct {
-	keep map[string]bool // names that are no secrets, whatever a section says
 	// of are the texts of the store that this one is a scratch copy of. What is
 	// tried there may be printed by anybody.
 	of *secretTexts
 
-	mu      sync.Mutex // guards the rest
+	mu      sync.Mutex      // guards the rest
+	keep    map[string]bool // names that are no secrets, whatever a section says
 	current map[string][]string
 	former  []string // oldest first, formerTexts at most
 
@@ -32,10 +32,19 @@ const formerTexts = 512
 
 func newSecretTexts(mods *module.Set) *secretTexts {
 	k := &secretTexts{keep: map[string]bool{"global": true}, current: map[string][]string{}}
-	for _, m := range mods.Modules {
-		k.keep[m.Name], k.keep[m.Key], k.keep[m.Namespace] = true, true, true
-	}
+	k.allow(mods)
 	return k
+}
+
+// allow adds the names of modules to those that are no secrets.
+func (k *secretTexts) allow(mods *module.Set) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	keep := maps.Clone(k.keep) // a set that is in use asks the old one
+	for _, m := range mods.Modules {
+		keep[m.Name], keep[m.Key], keep[m.Namespace] = true, true, true
+	}
+	k.keep = keep
 }
 
 // Redact returns text for people with redact.Masked in place of every secret value
@@ -100,7 +109,8 @@ func (k *secretTexts) rebuild() {
 	for texts := range maps.Values(k.current) {
 		all = append(all, texts...)
 	}
-	k.set.Store(redact.NewSet(all, func(text string) bool { return k.keep[text] }))
+	keep := k.keep
+	k.set.Store(redact.NewSet(all, func(text string) bool { return keep[text] }))
 }
 
 // secretsOf are the secret values of a section's values as text.

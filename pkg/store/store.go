@@ -19,15 +19,15 @@ import (
 
 // Store holds all sections. Its methods may be called from any goroutine.
 type Store struct {
-	sections map[string]*cell // by section key; the map itself does not change
+	sections atomic.Pointer[map[string]*cell] // by section key; the map itself does not change
 	seq      atomic.Int64
 
-	mu    sync.Mutex // guards flags
+	mu    sync.Mutex // guards flags, and who replaces sections
 	flags map[string]flag
 
 	texts *secretTexts
 
-	// absent are facts of modules that cannot be read now; they are kept until they can.
+	// absent, guarded by mu too, are facts of modules that cannot be read now; they are kept until they can.
 	absent map[string]map[string]settings.FactSet
 }
 
@@ -63,6 +63,7 @@ type Section struct {
 	key     string
 	own     schema.Set // of the module's files
 	schemas schema.Set // own, and as secret what came from Secrets of the user
+	hidden  values.Map // that
 	static  values.Map
 	sets    map[string]set // by hook name
 
@@ -78,30 +79,44 @@ type set struct {
 
 // New makes a store for the modules of set, with provisional facts.
 func New(mods *module.Set, facts settings.Facts) (*Store, error) {
-	s := &Store{sections: map[string]*cell{}, flags: map[string]flag{}, texts: newSecretTexts(mods), absent: absent(mods, facts)}
+	s := &Store{flags: map[string]flag{}, texts: newSecretTexts(mods), absent: absent(mods, facts)}
 	s.seq.Store(facts.Seq)
 	for key, f := range facts.Flags {
 		s.flags[key] = flag{Flag: f, provisional: true}
 	}
+	sections := map[string]*cell{}
 	add := func(owner hook.Owner, static values.Map, schemas schema.Set) error {
-		sec := &Section{Owner: owner, key: owner.Section(), static: static, own: schemas, schemas: schemas, sets: map[string]set{}}
-		for name, f := range facts.Sets[owner.String()] {
-			sec.sets[name] = set{digest: f.HookDigest, ops: f.Ops, provisional: true}
+		c, err := newCell(owner, static, schemas, facts.Sets[owner.String()], s.texts)
+		if err != nil {
+			return err
 		}
-		if err := sec.rebuild(nil); err != nil {
-			return fmt.Errorf("static values of %s: %w", owner, err)
-		}
-		c := &cell{texts: s.texts}
-		c.publish(sec)
-		s.sections[sec.key] = c
+		sections[owner.Section()] = c
 		return nil
 	}
 	errs := []error{add(hook.Global, mods.GlobalStatic, mods.GlobalSchema)}
 	for _, m := range mods.Modules {
 		errs = append(errs, add(hook.Owner{Module: m.Name}, m.Static, m.Schemas))
 	}
+	s.sections.Store(&sections)
 	return s, errors.Join(errs...)
 }
+
+// newCell makes a section with provisional facts.
+func newCell(owner hook.Owner, static values.Map, schemas schema.Set, facts map[string]settings.FactSet, texts *secretTexts) (*cell, error) {
+	sec := &Section{Owner: owner, key: owner.Section(), static: static, own: schemas, schemas: schemas, sets: map[string]set{}}
+	for name, f := range facts {
+		sec.sets[name] = set{digest: f.HookDigest, ops: f.Ops, provisional: true}
+	}
+	if err := sec.rebuild(nil); err != nil {
+		return nil, fmt.Errorf("static values of %s: %w", owner, err)
+	}
+	c := &cell{texts: texts}
+	c.publish(sec)
+	return c, nil
+}
+
+// cell is that of an owner, nil for an unknown module.
+func (s *Store) cell(o hook.Owner) *cell { return (*s.sections.Load())[o.Section()] }
 
 // absent are the facts of modules that are broken, or missing while a modules
 // directory could not be read.
@@ -118,7 +133,7 @@ func absent(mods *module.Set, facts settings.Facts) map[string]map[string]settin
 
 // Section returns the newest version of an owner's section, or nil for an unknown module.
 func (s *Store) Section(o hook.Owner) *Section {
-	c := s.sections[o.Section()]
+	c := s.cell(o)
 	if c == nil {
 		return nil
 	}
@@ -191,7 +206,7 @@ func (s *Store) SetConfig(o hook.Owner, config values.Map, revision int64) (chan
 // SetConfigHiding is SetConfig for a section of which a part came from Secrets of
 // the user: every leaf of that part counts as secret, whatever the schema says.
 func (s *Store) SetConfigHiding(o hook.Owner, config, secret values.Map, revision int64) (changed bool, err error) {
-	c := s.sections[o.Section()]
+	c := s.cell(o)
 	if c == nil {
 		return false, fmt.Errorf("module %s is in no modules directory", o)
 	}
@@ -199,7 +214,7 @@ func (s *Store) SetConfigHiding(o hook.Owner, config, secret values.Map, revisio
 		if revision < next.configRevision {
 			return nil
 		}
-		next.schemas = next.own.Hide(secret)
+		next.hidden, next.schemas = secret, next.own.Hide(secret)
 		if len(config) > 0 {
 			if err := next.schemas.Config.Validate(next.schemas.Config.Default(config), next.key); err != nil {
 				s.texts.refused(next.secretsOf(config))
@@ -243,7 +258,7 @@ func (s *Store) Check(id hook.ID, ops []values.Op) error {
 // refuses, is an error and changes nothing.
 func (s *Store) Commit(id hook.ID, hookDigest string, ops []values.Op) (changed bool, err error) {
 	seq := s.seq.Add(1)
-	return s.sections[id.Owner.Section()].change(func(next *Section) error {
+	return s.cell(id.Owner).change(func(next *Section) error {
 		return next.commit(id, hookDigest, ops, seq)
 	})
 }
@@ -279,7 +294,7 @@ func (s *Store) Settle(id hook.ID) (changed bool, err error) {
 		}
 	}
 	s.mu.Unlock()
-	moved, err := s.sections[id.Owner.Section()].change(func(next *Section) error {
+	moved, err := s.cell(id.Owner).change(func(next *Section) error {
 		have, ok := next.sets[id.Name]
 		if !ok || !have.provisional {
 			return nil
@@ -331,7 +346,7 @@ func (s *Store) Keep(o hook.Owner, names []string) (dropped bool, err error) {
 		dropped = len(s.flags) != before
 		s.mu.Unlock()
 	}
-	_, err = s.sections[o.Section()].change(func(next *Section) error {
+	_, err = s.cell(o).change(func(next *Section) error {
 		before := len(next.sets)
 		maps.DeleteFunc(next.sets, func(name string, _ set) bool { return !slices.Contains(names, name) })
 		if len(next.sets) == before {
@@ -374,8 +389,11 @@ func (s *Store) Flag(section string) (f settings.Flag, provisional, ok bool) {
 
 // Facts is everything of the store that must survive a restart; decisions are the caller's.
 func (s *Store) Facts() settings.Facts {
-	out := settings.Facts{Sets: maps.Clone(s.absent), Flags: map[string]settings.Flag{}}
-	for _, c := range s.sections {
+	out := settings.Facts{Flags: map[string]settings.Flag{}}
+	s.mu.Lock()
+	out.Sets = maps.Clone(s.absent)
+	s.mu.Unlock()
+	for _, c := range *s.sections.Load() {
 		sec := c.now.Load()
 		for name, st := range sec.sets {
 			owner := sec.Owner.String()
