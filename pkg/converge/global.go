@@ -309,9 +309,12 @@ func (p globalPass) finishAfterAll(g *Published, moved bool) {
 	case !moved:
 		p.afterAll.row = 0
 	case p.afterAll.row >= afterAllRow:
-		p.log.Error("afterAll hooks change global values again and again; held back for a minute", "times", p.afterAll.row)
-		p.cfg.Ports.Reporter.Event("", true, status.ReasonOscillating,
-			fmt.Sprintf("afterAll hooks changed global values %d times in a row; the next round waits a minute", p.afterAll.row))
+		message := fmt.Sprintf("afterAll hooks changed global values %d times in a row; the next round waits a minute", p.afterAll.row)
+		if c := p.changes.contests(time.Now().Add(-fuseMemory), hook.Global); c != "" {
+			message += ": " + c + "; let one hook alone write a value, and only what follows from its inputs: no time, nothing random"
+		}
+		p.log.Error(message)
+		p.cfg.Ports.Reporter.Event("", true, status.ReasonOscillating, message)
 		p.keys.after(globalKey, time.Minute, becauseInputs)
 	default:
 		p.afterAll.row++
@@ -334,18 +337,22 @@ func (p globalPass) verifyReleases() {
 // in force; where nothing was, modules wait and say for whom.
 func (p globalPass) failed(err error, next time.Time) {
 	p.log.Error("global pass failed", "error", err, "nextTry", next)
-	p.cfg.Ports.Reporter.Event("", true, status.ReasonHookFailed, err.Error())
+	reason, waits := status.ReasonHookFailed, status.ReasonWaitingForGlobal
+	if p.configured.unreadGlobal() != "" {
+		reason, waits = status.ReasonConfigInvalid, status.ReasonConfigInvalid
+	}
+	p.cfg.Ports.Reporter.Event("", true, reason, err.Error())
 	p.explicitlyOff()
 	message := err.Error()
 	var failed *hook.RunError
 	if errors.As(err, &failed) {
 		message = fmt.Sprintf("global hook %s has not succeeded yet: %s", failed.Hook.Name, message)
 	}
-	p.undecided(message, next)
+	p.undecided(waits, message, next)
 }
 
 // undecided tells the modules what keeps the first global pass, until there was one.
-func (p globalPass) undecided(message string, next time.Time) {
+func (p globalPass) undecided(reason, message string, next time.Time) {
 	if p.published.Load() != nil {
 		return
 	}
@@ -355,7 +362,7 @@ func (p globalPass) undecided(message string, next time.Time) {
 			if waits = !st.decided; !waits {
 				return
 			}
-			st.attempt, st.reason, st.message, st.nextTry = status.Waits, status.ReasonWaitingForGlobal, message, next
+			st.attempt, st.reason, st.message, st.nextTry = status.Waits, reason, message, next
 			if st.last != nil {
 				st.decision.On, st.decision.Why = *st.last, "the last decision stands until global hooks have spoken"
 			}
@@ -374,7 +381,7 @@ func (p globalPass) steps() (step func(string), done func()) {
 		p.trouble.doing(what)
 		since := time.Now()
 		timer = time.AfterFunc(stepShownAfter, func() {
-			p.undecided(fmt.Sprintf("global hooks have not spoken yet: %s since %s", what, since.UTC().Format(time.TimeOnly)), time.Time{})
+			p.undecided(status.ReasonWaitingForGlobal, fmt.Sprintf("global hooks have not spoken yet: %s since %s", what, since.UTC().Format(time.TimeOnly)), time.Time{})
 		})
 	}
 	return step, func() { timer.Stop() }

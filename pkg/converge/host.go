@@ -165,6 +165,12 @@ func (r host) Apply(ctx context.Context, h hook.Hook, out hook.Output) (hookrun.
 		}
 	}
 	var eff hookrun.Effect
+	before := r.store.Section(h.Owner)
+	defer func() {
+		if eff.Values {
+			r.changes.note(h.ID, before, r.store.Section(h.Owner), append(slices.Clip(plan.values), plan.config...), time.Now())
+		}
+	}()
 	if len(plan.config) > 0 {
 		moved, err := r.patchConfig(ctx, h, plan.config)
 		eff.Values = moved

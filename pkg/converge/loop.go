@@ -120,6 +120,9 @@ type Loop struct {
 	configured configured
 	afterAll   afterAllState
 	trouble    globalTrouble
+	changes    changes
+	// globalProblem is what is wrong with the global section of the ConfigMap; nil before the first reading.
+	globalProblem atomic.Pointer[string]
 }
 
 // configured is the newest reading of the ConfigMap.

@@ -280,9 +280,13 @@ func (p *pass) blown() error {
 }
 
 func (p *pass) oscillates() error {
-	return &failure{status.ReasonOscillating, fmt.Errorf(
-		"hooks of %s changed its values more than %d times within a minute without a change from outside; "+
-			"look for a hook that writes something new at every run, such as the time", p.st.desc().Name, fuseLimit)}
+	what := "its release or values moved"
+	cause := "its chart renders something new each time; look for now, randAlphaNum or lookup in the templates"
+	if c := p.changes.contests(time.Now().Add(-fuseMemory), p.st.unit.Owner, hook.Global); c != "" {
+		cause = c + "; let one hook alone write a value, and only what follows from its inputs: no time, nothing random"
+	}
+	return &failure{status.ReasonOscillating, fmt.Errorf("%s more than %d times within a minute without a change from outside: %s; "+
+		"a change of the ConfigMap or of the module is tried at once", what, fuseLimit, cause)}
 }
 
 // held says that the fuse has blown and nothing came from outside since.
@@ -415,9 +419,10 @@ func (p *pass) fail(err error) {
 	name, reason := p.st.desc().Name, reasonOf(err)
 	message := status.Explain(err.Error())
 	now := time.Now()
-	next := now.Add(fuseWindow)
+	var next time.Time
 	if reason == status.ReasonOscillating {
-		p.keys.after(name, fuseWindow, becauseRetry)
+		p.st.edit(func(st *moduleState) { next = st.fuse.until })
+		p.keys.after(name, next.Sub(now), becauseRetry)
 	} else {
 		next = p.keys.retryWithin(name, becauseRetry, now, patienceOf(reason))
 	}

@@ -179,6 +179,7 @@ func (p *pass) forget(ctx context.Context) error {
 	if err := p.store.Drop(p.st.unit.Owner); err != nil {
 		return err
 	}
+	p.changes.forget(p.st.unit.Owner)
 	p.meter.Forget(p.st.unit.Owner)
 	p.cfg.Ports.Tracker.Forget(name)
 	p.removeNamespace(ctx)

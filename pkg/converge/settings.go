@@ -51,6 +51,7 @@ func (l *Loop) applySettings(next settings.Settings) {
 	mended := l.configured.noteGlobal(problems["global"])
 	wakeGlobal = wakeGlobal || globalEdited || mended
 	l.announce("", problems["global"])
+	l.showGlobal(strings.Join(problems["global"], "; "))
 	delete(problems, "global")
 	for _, st := range l.all() {
 		l.applySection(st, next, problems[st.desc().Key], globalEdited)
@@ -193,6 +194,16 @@ func (c *configured) noteGlobal(problems []string) (mended bool) {
 	}
 	c.globalRead = true
 	return had != "" && c.globalUnread == ""
+}
+
+// showGlobal has every module say what is wrong with the global section, "" for nothing.
+func (l *Loop) showGlobal(problem string) {
+	if before := l.globalProblem.Swap(&problem); before != nil && *before == problem || before == nil && problem == "" {
+		return
+	}
+	for _, st := range l.all() {
+		l.keys.add(st.desc().Name, becauseHealth)
+	}
 }
 
 // announce tells of keys that cannot be used.

@@ -206,23 +206,40 @@ func recentTimes(times []time.Time, now time.Time, window time.Duration) []time.
 
 // fuse notices a key that changes something again and again although nothing
 // came from outside.
-type fuse struct{ times []time.Time }
+type fuse struct {
+	times []time.Time
+	// blows counts how often it blew in a row, until is when it is mended.
+	blows int
+	until time.Time
+}
 
 const (
 	fuseWindow = time.Minute
 	fuseLimit  = 20
+	// longestFuse bounds how long a fuse stays blown; a calm of that length ends a row.
+	longestFuse = 16 * time.Minute
+	// fuseMemory is how old a change of values may be to count as a cause.
+	fuseMemory = longestFuse + 2*fuseWindow
 )
 
 // reset is for a change that came from outside.
-func (f *fuse) reset() { f.times = nil }
+func (f *fuse) reset() { *f = fuse{} }
 
 // note counts a change by the key itself and reports whether that is too often.
 func (f *fuse) note(now time.Time) bool {
 	f.times = append(recentTimes(f.times, now, fuseWindow), now)
-	return len(f.times) > fuseLimit
+	if len(f.times) <= fuseLimit {
+		return false
+	}
+	if now.Sub(f.until) > longestFuse {
+		f.blows = 0
+	}
+	f.until = now.Add(min(fuseWindow<<f.blows, longestFuse))
+	f.times = nil
+	f.blows = min(f.blows+1, 10)
+	return true
 }
 
-// blown says that the newest changes were too many.
-func (f *fuse) blown(now time.Time) bool {
-	return len(recentTimes(f.times, now, fuseWindow)) > fuseLimit
-}
+// blown says that changes were too many not long ago. It stays blown for a minute at
+// first, and twice as long each time after.
+func (f *fuse) blown(now time.Time) bool { return now.Before(f.until) }

@@ -56,16 +56,17 @@ func (l *Loop) show(st *moduleState) bool {
 		}
 	}
 	moved := false
+	serving := m.Serving() // others need not wait for a correction of settings
 	st.edit(func(st *moduleState) {
 		moved = st.why != why
-		st.ready, st.why = ready, why
+		st.ready, st.why = serving, why
 	})
 	l.timeUnready(st, ready)
 	l.cfg.Ports.Reporter.Report(m)
-	if moved && !ready {
+	if moved && !serving {
 		l.tellWaiting(st.desc().Name)
 	}
-	return ready
+	return serving
 }
 
 // timeUnready notes since when a module is not Ready, and appoints a look at it when
@@ -160,6 +161,10 @@ func (l *Loop) summary(st *moduleState) status.Module {
 		HealthReason: st.healthReason, HealthMessage: st.healthMessage,
 		Behind: due || l.ledger.behind(st.desc().Name, st.sawRevision), UnreadySince: st.unready,
 		Maintenance: st.maintenance,
+	}
+	f.ConfigUnread, f.GlobalUnread = st.unread, l.published.Load() == nil
+	if problem := l.globalProblem.Load(); problem != nil {
+		f.GlobalProblem = *problem
 	}
 	if now.Before(st.pausedUntil) {
 		f.PausedUntil, f.PausedDrift = st.pausedUntil, drift

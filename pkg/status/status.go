@@ -185,6 +185,10 @@ type Facts struct {
 	ConfigProblem string
 	// ConfigMissing: the problem is that there is no ConfigMap.
 	ConfigMissing bool
+	// GlobalProblem is what is wrong with the global section of the ConfigMap.
+	GlobalProblem string
+	// ConfigUnread, GlobalUnread: no valid section was read yet, so that there is none to go on with.
+	ConfigUnread, GlobalUnread bool
 	Attempt       Attempt
 	// Reason and Message explain the attempt: what runs, what it waits for, why it failed.
 	Reason  string
@@ -264,10 +268,39 @@ func configValid(f Facts) Condition {
 	if f.ConfigProblem != "" && f.ConfigMissing {
 		return Condition{Type: ConfigValid, Reason: ReasonConfigMissing, Message: f.ConfigProblem}
 	}
+	var problems []string
 	if f.ConfigProblem != "" {
-		return Condition{Type: ConfigValid, Reason: ReasonConfigInvalid, Message: f.ConfigProblem}
+		problems = append(problems, f.ConfigProblem+meanwhile(f.ConfigUnread))
+	}
+	if f.GlobalProblem != "" {
+		problems = append(problems, "the global section: "+f.GlobalProblem+meanwhile(f.GlobalUnread))
+	}
+	if len(problems) > 0 {
+		return Condition{Type: ConfigValid, Reason: ReasonConfigInvalid, Message: strings.Join(problems, "; ")}
 	}
 	return Condition{Type: ConfigValid, Status: true, Reason: "Valid", Message: "the module's settings are in force"}
+}
+
+// meanwhile is what happens until a section is corrected.
+func meanwhile(unread bool) string {
+	if unread {
+		return " (nothing is changed until it is corrected)"
+	}
+	return " (until it is corrected, the last valid value stays in force)"
+}
+
+// Serving says that nothing but settings that are not in force as written keeps the
+// module from being Ready: what is wanted by the last valid ones is there and healthy.
+func (m Module) Serving() bool {
+	for _, c := range m.Conditions {
+		switch c.Type {
+		case Enabled, Reconciled, Healthy, HooksSucceeding:
+			if !c.Status {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func reconciled(f Facts) Condition {
