@@ -41,7 +41,7 @@ func TestAnEditConcernsOneModuleAndAnInvalidOneNone(t *testing.T) {
 		b.edit("editA", text)
 		b.wants("edit-a", "ConfigValid", "False ConfigInvalid")
 		b.wants("edit-a", "Ready", "False ConfigInvalid")
-		message := strings.TrimPrefix(b.condition("edit-a", "ConfigValid"), "False ConfigInvalid ")
+		message, _, _ := strings.Cut(strings.TrimPrefix(b.condition("edit-a", "ConfigValid"), "False ConfigInvalid "), " (until")
 		b.eventually(func() bool { return b.event("edit-a", "ConfigInvalid", message[:min(len(message), 60)]) }, "%s: an Event says %q", sentence, message)
 		if !strings.Contains(b.log.String(), "ConfigMap key is not used") {
 			t.Errorf("%s: the log does not explain it", sentence)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 )
 
 // TestSoakKills kills the operator N times (default 200).
@@ -16,3 +17,6 @@ func TestSoakKills(t *testing.T) {
 	}
 	killed(t, n)
 }
+
+// TestSoakOutage takes the API server away for half a minute in the middle of an upgrade.
+func TestSoakOutage(t *testing.T) { outage(t, 30*time.Second) }
