@@ -189,7 +189,7 @@ type Facts struct {
 	GlobalProblem string
 	// ConfigUnread, GlobalUnread: no valid section was read yet, so that there is none to go on with.
 	ConfigUnread, GlobalUnread bool
-	Attempt       Attempt
+	Attempt                    Attempt
 	// Reason and Message explain the attempt: what runs, what it waits for, why it failed.
 	Reason  string
 	Message string
