@@ -46,6 +46,7 @@
 //	metrics    the operator's own metrics and those of hooks
 //	web        HTTP endpoints and the debug socket
 //	webhook    admission and conversion by hooks: HTTPS, certificates, configurations
+//	leader     one of several replicas acts: Lease, and the fence before every write
 //	sdk        hooks written in Go: as executables, and in process as hook.Func
 //
 // WIRE: operator sees both converge and the edges; testkit holds builders, fakes

@@ -15,7 +15,7 @@ func layers() map[string]int {
 	for layer, names := range [][]string{
 		{"object", "values", "redact", "schema", "hook", "module", "settings", "installed", "status"},
 		{"doctor", "enable", "explain", "order", "release"},
-		{"kube", "helm", "exec", "cron", "config", "dirwatch", "report", "metrics", "web", "webhook", "sdk"},
+		{"kube", "helm", "exec", "cron", "config", "dirwatch", "report", "metrics", "web", "webhook", "sdk", "leader"},
 		{"store", "hookrun"},
 		{"converge", "hooksonly"},
 		{"operator", "testkit", "hooklint", "hooktest"},

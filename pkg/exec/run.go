@@ -194,8 +194,27 @@ func (r *Runner) do(ctx context.Context, run run, use func(outputs) error) (hook
 	return ended.usage, nil
 }
 
+// allowed says whether an executable may start now.
+func (r *Runner) allowed() error {
+	if r.cfg.Allowed == nil {
+		return nil
+	}
+	if err := r.cfg.Allowed(); err != nil {
+		return &forbidden{err}
+	}
+	return nil
+}
+
+// forbidden is why nothing may run now; that is no fault of the hook.
+type forbidden struct{ error }
+
+func (f *forbidden) Unwrap() error { return f.error }
+
 // notStarted tells whether a start failed by no fault of the hook.
-func notStarted(ctx context.Context, err error) bool { return ctx.Err() != nil || isOurs(err) }
+func notStarted(ctx context.Context, err error) bool {
+	no := (*forbidden)(nil)
+	return ctx.Err() != nil || isOurs(err) || errors.As(err, &no)
+}
 
 func (r *Runner) commandFor(run run, dir string, env []string) command {
 	return command{
@@ -225,6 +244,9 @@ func (r *Runner) execute(ctx context.Context, c command, run run, given int64) (
 			})
 			l.flush()
 		}
+	}
+	if err := r.allowed(); err != nil {
+		return exit{}, "", err
 	}
 	c.stdout = pump("stdout", func([]byte, bool) {})
 	c.stderr = pump("stderr", last.line)

@@ -51,6 +51,8 @@ type Config struct {
 	// Printed is what people may read of a line that a hook wrote, before long lines
 	// are cut: half of a secret value would not be found. Default the line.
 	Printed func(string) string
+	// Allowed, if set, is asked before each start of an executable; an error is why it may not run now.
+	Allowed func() error
 	// Logger gets the hooks' output and warnings. Default slog.Default().
 	Logger *slog.Logger
 }

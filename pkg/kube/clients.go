@@ -40,6 +40,7 @@ type options struct {
 	operationTimeout time.Duration
 	// nil is no limit
 	rate, operationRate flowcontrol.RateLimiter
+	fence               Fence
 }
 
 // WithObserver has o told of watches and requests; without it nobody is.
@@ -80,9 +81,12 @@ func NewClients(cfg *rest.Config, opts ...Option) (*Clients, error) {
 	cfg.QPS, cfg.Burst, cfg.RateLimiter = -1, 0, nil
 	// Hooks and releases name the kinds that are watched; that one is deprecated is told where it is applied.
 	cfg.WarningHandler = rest.NoWarnings{}
+	if o.fence != nil {
+		cfg.Dial = fencedDial(o.fence, cfg.Dial)
+	}
 	bare := rest.CopyConfig(cfg)
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return &transport{next: next, component: "main", timeout: requestTimeout, limit: o.rate, observe: o.observer}
+		return &transport{next: next, component: "main", timeout: requestTimeout, limit: o.rate, observe: o.observer, fence: o.fence}
 	})
 	httpClient, err := rest.HTTPClientFor(cfg)
 	if err != nil {
@@ -119,7 +123,7 @@ func NewClients(cfg *rest.Config, opts ...Option) (*Clients, error) {
 // newOperations is the client of object operations: the same connections, a bound of its own.
 func newOperations(cfg *rest.Config, o options) (dynamic.Interface, error) {
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return &transport{next: next, component: "object_patcher", timeout: o.operationTimeout, limit: o.operationRate, observe: o.observer}
+		return &transport{next: next, component: "object_patcher", timeout: o.operationTimeout, limit: o.operationRate, observe: o.observer, fence: o.fence}
 	})
 	client, err := dynamic.NewForConfig(cfg)
 	if err != nil {

@@ -28,6 +28,7 @@ type transport struct {
 	timeout   time.Duration
 	limit     flowcontrol.RateLimiter // nil is no limit
 	observe   Observer
+	fence     Fence // nil: always up
 }
 
 // WrappedRoundTripper lets client-go find the transport below.
@@ -35,6 +36,9 @@ func (t *transport) WrappedRoundTripper() http.RoundTripper { return t.next }
 
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := t.throttle(r); err != nil {
+		return nil, err
+	}
+	if err := fenced(t.fence, r); err != nil {
 		return nil, err
 	}
 	began := time.Now()
