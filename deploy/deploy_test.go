@@ -55,6 +55,8 @@ func TestTheOperatorMayDoWhatItDoesItselfAndNoMore(t *testing.T) {
 	needed := map[grant]string{
 		{"", "secrets", "update", false}:                                                    "finish a release record; store secret leaves",
 		{"", "configmaps", "update", false}:                                                 "carry out a config patch; store facts",
+		{"coordination.k8s.io", "leases", "create", false}:                                  "high availability",
+		{"coordination.k8s.io", "leases", "update", false}:                                  "take the Lease, renew and release it",
 		{"*", "*", "get", true}:                                                             "lookup in templates, objects of releases",
 		{"*", "*", "list", true}:                                                            "hooks' bindings, health, is a namespace empty",
 		{"*", "*", "watch", true}:                                                           "the same",
@@ -150,7 +152,7 @@ func renderedKinds(t *testing.T) map[schema.GroupVersionKind]bool {
 
 func TestTheAPIServerAcceptsEveryManifestStrictly(t *testing.T) {
 	apply(t, "namespace.yaml", metav1.CreateOptions{})
-	for _, file := range []string{"rbac.yaml", "configmap.yaml", "service.yaml", "deployment.yaml"} {
+	for _, file := range []string{"rbac.yaml", "configmap.yaml", "service.yaml", "pdb.yaml", "deployment.yaml"} {
 		t.Run(file, func(t *testing.T) { apply(t, file, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}) })
 	}
 }
@@ -195,6 +197,36 @@ func TestTheServiceOfWebhooksLeadsToTheOperator(t *testing.T) {
 	labels, _, _ := unstructured.NestedMap(deployment.Object, "spec", "template", "metadata", "labels")
 	if diff := cmp.Diff(labels, selector); diff != "" {
 		t.Errorf("labels of pods (-) and selector of the Service (+) differ:\n%s", diff)
+	}
+}
+
+// C-450: replicas exclude each other, can be asked by each other, and are not drained all at once.
+func TestTheReplicasOfTheDeploymentAreHighlyAvailable(t *testing.T) {
+	t.Parallel()
+	deployment, budget := one(t, "deployment.yaml"), one(t, "pdb.yaml")
+	if n, _, _ := unstructured.NestedFieldNoCopy(deployment.Object, "spec", "replicas"); fmt.Sprint(n) != "2" {
+		t.Errorf("%v replicas", n)
+	}
+	containers, _, err := unstructured.NestedSlice(deployment.Object, "spec", "template", "spec", "containers")
+	if err != nil || len(containers) != 1 {
+		t.Fatalf("containers: %v", err)
+	}
+	container, _ := containers[0].(map[string]any)
+	field := func(name, path string) map[string]any {
+		return map[string]any{"name": name, "valueFrom": map[string]any{"fieldRef": map[string]any{"fieldPath": path}}}
+	}
+	for _, want := range []map[string]any{
+		{"name": "ADDON_OPERATOR_HA", "value": "true"}, field("ADDON_OPERATOR_POD", "metadata.name"),
+		field("ADDON_OPERATOR_NAMESPACE", "metadata.namespace"), field("ADDON_OPERATOR_LISTEN_ADDRESS", "status.podIP"),
+	} {
+		if !contains(container["env"], want) {
+			t.Errorf("the Deployment does not set %v", want)
+		}
+	}
+	selector, _, _ := unstructured.NestedMap(budget.Object, "spec", "selector", "matchLabels")
+	labels, _, _ := unstructured.NestedMap(deployment.Object, "spec", "template", "metadata", "labels")
+	if diff := cmp.Diff(labels, selector); diff != "" {
+		t.Errorf("labels of pods (-) and selector of the PodDisruptionBudget (+) differ:\n%s", diff)
 	}
 }
 

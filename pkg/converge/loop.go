@@ -52,8 +52,11 @@ type Config struct {
 	PurgeGrace time.Duration
 	// ShutdownGrace is how long running hooks and Helm actions may go on at shutdown; default 20 s.
 	ShutdownGrace time.Duration
-	Ports         Ports
-	Logger        *slog.Logger
+	// Lost is closed when nothing may be done any more, as another operator acts: what
+	// runs is killed without grace. May be nil.
+	Lost   <-chan struct{}
+	Ports  Ports
+	Logger *slog.Logger
 }
 
 // Ports are the effects that a Loop is given.
@@ -172,6 +175,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer stopKeeping()
 	var background sync.WaitGroup
 	background.Go(func() { l.facts.run(keep) })
+	background.Go(func() { killWhen(keep, l.cfg.Lost, kill) })
 
 	l.configSeen.Store(l.cfg.Facts.ConfigSeen)
 	l.observeReleases(ctx)
@@ -206,6 +210,15 @@ func (l *Loop) Run(ctx context.Context) error {
 	stopKeeping()
 	background.Wait()
 	return nil
+}
+
+// killWhen ends what runs when lost is closed before ctx has ended.
+func killWhen(ctx context.Context, lost <-chan struct{}, kill context.CancelCauseFunc) {
+	select {
+	case <-lost:
+		kill(hookrun.ErrShutdown)
+	case <-ctx.Done():
+	}
 }
 
 // observeReleases reads which releases exist; it goes on trying while the API server is away.

@@ -9,9 +9,9 @@
 // client-go's own elector does not tell when its last renewal was sent, and finds
 // out about a freed Lease by polling. Both matter here:
 //
-//	                renewal sent                                        renewal seen by others
-//	                     │<──────── Config.Deadline: may act ────────>│        │
-//	                     │<──────────────── Config.Duration: nobody else may ──┼──>│
+//	renewal sent                                        renewal seen by others
+//	     │<──────── Config.Deadline: may act ────────>│        │
+//	     │<──────────────── Config.Duration: nobody else may ──┼──>│
 //
 // The holder counts from the moment it sends a renewal, the others from the moment
 // they see it, which is later. So the holder has stopped for Duration - Deadline

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/exec"
+	"github.com/addon-operator/addon-operator/pkg/leader"
 	"github.com/addon-operator/addon-operator/pkg/sdk"
 	"github.com/addon-operator/addon-operator/pkg/status"
 	"github.com/addon-operator/addon-operator/pkg/webhook"
@@ -76,6 +77,12 @@ type Config struct {
 	PurgeGrace time.Duration
 	// ShutdownGrace is how long running hooks and Helm actions may go on at shutdown; default 20 s.
 	ShutdownGrace time.Duration
+	// HA makes this operator one of several of which one acts (C-450). It needs Pod, the
+	// name of the pod, and a ListenAddress that other replicas can reach.
+	HA  bool
+	Pod string
+	// LeaseDuration is how long after the death of the one that acts another takes over; whole seconds, default 10 s.
+	LeaseDuration time.Duration
 	// KeepTempFiles leaves the files of hooks in place.
 	KeepTempFiles bool
 	// ProxyJSONLogs joins JSON log lines of hooks over several writes (C-113).
@@ -96,6 +103,8 @@ type Config struct {
 	Logger   *slog.Logger
 	// LogLevel, if set, is the level of Logger: the runtime parameter log.level changes it (C-483).
 	LogLevel *slog.LevelVar
+
+	elector *leader.Elector // of Run; nil without HA
 }
 
 // Defaults is the Config of a start without flags.
@@ -105,7 +114,7 @@ func Defaults() Config {
 		UnnumberedWeight: 1, CRDLabels: "heritage=addon-operator", CRDFilters: "doc-,_", HelmHistoryMax: 10,
 		HelmTimeout: 20 * time.Minute, ListenAddress: "0.0.0.0:9650", MetricsPrefix: "addon_operator_",
 		DebugSocket: "/var/run/addon-operator/debug.socket", HookTimeout: 10 * time.Minute, OrderPatience: 15 * time.Second,
-		ParallelApply: 16, OperationTimeout: 10 * time.Second, PurgeGrace: 5 * time.Minute, ShutdownGrace: 20 * time.Second,
+		ParallelApply: 16, OperationTimeout: 10 * time.Second, PurgeGrace: 5 * time.Minute, ShutdownGrace: 20 * time.Second, LeaseDuration: 10 * time.Second,
 	}
 }
 
@@ -127,6 +136,9 @@ func (c *Config) validate() error {
 	}
 	if c.HooksDir != "" && !isDir(c.HooksDir) {
 		errs = append(errs, fmt.Errorf("hooks directory %s does not exist: name another with --hooks-dir or SHELL_OPERATOR_HOOKS_DIR", c.HooksDir))
+	}
+	if err := c.validateHA(); err != nil {
+		errs = append(errs, err)
 	}
 	if _, err := parseLabels(c.CRDLabels); err != nil {
 		errs = append(errs, fmt.Errorf("--crd-extra-labels: %w", err))

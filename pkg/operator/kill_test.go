@@ -266,8 +266,8 @@ type process struct {
 	cmd *exec.Cmd
 }
 
-// launch starts the binary with the bed's Config.
-func (b *bed) launch(binary string) *process {
+// launch starts the binary with the bed's Config and more environment.
+func (b *bed) launch(binary string, env ...string) *process {
 	b.t.Helper()
 	host, port, _ := strings.Cut(b.Config.ListenAddress, ":")
 	cmd := exec.Command(binary, "start",
@@ -276,7 +276,7 @@ func (b *bed) launch(binary string) *process {
 		"--prometheus-listen-address", host, "--prometheus-listen-port", port, "--debug-unix-socket", b.Config.DebugSocket,
 		"--order-patience", b.Config.OrderPatience.String(), "--shutdown-grace", b.Config.ShutdownGrace.String(),
 		"--helm-history-max", strconv.Itoa(b.Config.HelmHistoryMax))
-	cmd.Env = append(os.Environ(), markVariable+"="+b.Namespace)
+	cmd.Env = append(append(os.Environ(), markVariable+"="+b.mark()), env...)
 	cmd.Stdout, cmd.Stderr = b.log, b.log
 	if err := cmd.Start(); err != nil {
 		b.t.Fatal(err)
@@ -308,9 +308,12 @@ func (p *process) stop() {
 func (b *bed) leftProcesses() {
 	b.t.Helper()
 	var left []string
-	testkit.Eventually(b.t, func() bool { left = marked(b.Namespace); return len(left) == 0 },
+	testkit.Eventually(b.t, func() bool { left = marked(b.mark()); return len(left) == 0 },
 		func() string { return fmt.Sprintf("these processes are left: %q", left) })
 }
+
+// mark tells the processes of a bed, or of one of its operators, from others.
+func (b *bed) mark() string { return b.Namespace + filepath.Base(b.Config.TempDir) }
 
 func marked(bed string) (left []string) {
 	entries, _ := filepath.Glob("/proc/[0-9]*/environ")

@@ -37,9 +37,10 @@ import (
 //  1. read flags and modules from disk
 //  2. open the HTTP port and the debug socket
 //  3. make the clients; nothing is dialled yet
-//  4. apply the operator's own CRD; read ConfigMap, Secret and facts
-//  5. make the store and the edges
-//  6. run everything: edges that watch, the reporter, the loop
+//  4. of several replicas: wait until this one leads (ha.go)
+//  5. apply the operator's own CRD; read ConfigMap, Secret and facts
+//  6. make the store and the edges
+//  7. run everything: edges that watch, the reporter, the loop
 func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.validate(); err != nil {
 		return err
@@ -64,9 +65,12 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	cfg.Logger.Info("addon-operator starts", "namespace", cfg.Namespace, "configMap", cfg.ConfigMap, "modules", len(mods.Modules),
 		"modulesDir", cfg.ModulesDir, "globalHooksDir", cfg.GlobalHooksDir, "apiServer", rest.Host)
+	if err := cfg.joinElection(rest); err != nil {
+		return err
+	}
 	m := newMeter(cfg)
 	m.print = secrets
-	clients, err := kube.NewClients(rest, clientOptions(cfg, m)...)
+	clients, err := kube.NewClients(rest, append(clientOptions(cfg, m), cfg.fenced()...)...)
 	if err != nil {
 		return err
 	}
@@ -74,11 +78,26 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	w, err := newWiring(ctx, cfg, mods, hooksDir, kubeconfig, clients, typed, m)
+	f, err := openFront(ctx, cfg, m)
 	if err != nil {
-		return ended(ctx, err)
+		return err
 	}
-	return w.run(ctx)
+	lead := func(ctx context.Context) error {
+		if cfg.elector != nil { // a while ago
+			mods = readAnew(cfg, mods)
+		}
+		w, err := newWiring(ctx, cfg, mods, hooksDir, kubeconfig, clients, typed, m)
+		if err != nil {
+			return ended(ctx, err)
+		}
+		return w.run(ctx, f)
+	}
+	return f.serveWhile(ctx, func(ctx context.Context) error {
+		if cfg.elector == nil {
+			return lead(ctx)
+		}
+		return standby{cfg: cfg, clients: clients, front: f, meter: m}.run(ctx, lead)
+	})
 }
 
 // wiring is the assembled operator.
@@ -155,7 +174,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 		Modules: mods, Store: values, Settings: conf, Facts: facts, GlobalHooksDir: hooksDir,
 		Namespace: cfg.Namespace, Instance: cfg.instance(), CRDLabels: extra, IgnoreRelease: cfg.HelmIgnoreRelease,
 		OrderPatience: cfg.OrderPatience, ParallelApply: cfg.ParallelApply, PurgeGrace: cfg.PurgeGrace, ShutdownGrace: cfg.ShutdownGrace,
-		Logger: cfg.Logger,
+		Lost: cfg.lost(), Logger: cfg.Logger,
 		Ports: converge.Ports{
 			Executables: executables{w.exec, cfg.Hooks}, Watcher: kube.NewWatcher(clients, cfg.Logger), Scheduler: w.cron, Objects: clients,
 			Installer: w.helm, Tracker: w.tracker, Cluster: clients, Settings: w.store, Facts: w.store,
@@ -175,17 +194,15 @@ func newRunner(cfg Config, kubeconfig string, printed func(string) string) (*exe
 		env = append(env, "KUBECONFIG="+kubeconfig)
 	}
 	return exec.New(exec.Config{TempDir: cfg.TempDir, Timeout: cfg.HookTimeout, KeepTempFiles: cfg.KeepTempFiles,
-		Env: env, ProxyJSONLogs: cfg.ProxyJSONLogs, Limits: cfg.HookLimits, FilesLimit: cfg.HookFiles, Credential: cfg.HookUser, Printed: printed, Logger: cfg.Logger})
+		Env: env, ProxyJSONLogs: cfg.ProxyJSONLogs, Limits: cfg.HookLimits, FilesLimit: cfg.HookFiles, Credential: cfg.HookUser, Printed: printed, Allowed: cfg.allowed(), Logger: cfg.Logger})
 }
 
 // run starts every part and returns when all have ended.
-func (w *wiring) run(ctx context.Context) error {
-	ports, err := listen(ctx, w.cfg)
-	if err != nil {
-		return err
-	}
+func (w *wiring) run(ctx context.Context, f *front) error {
 	defer w.parameters.Close()
-	// The reporter and the endpoints outlive the loop, so that its last words are heard.
+	self, hooks := w.meter.handlers()
+	f.show(web.Public(w.inspect.Progress, self, hooks), w.routes(), w.meter.print.text)
+	// The reporter outlives the loop, so that its last words are heard.
 	edges, stopEdges := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopEdges()
 	group, ctx := errgroup.WithContext(ctx)
@@ -196,10 +213,6 @@ func (w *wiring) run(ctx context.Context) error {
 	group.Go(func() error { return w.reporter.Run(edges) })
 	group.Go(func() error {
 		return ended(ctx, patiently(ctx, w.cfg.Logger, "remove Module resources of modules that are gone", func() error { return w.keepModules(ctx) }))
-	})
-	group.Go(func() error {
-		self, hooks := w.meter.handlers()
-		return ports.serve(edges, web.Public(w.inspect.Progress, self, hooks), w.routes(), w.meter.print.text)
 	})
 	group.Go(func() error { return ended(ctx, w.store.Run(ctx, w.applySettings)) })
 	group.Go(func() error { return ended(ctx, w.watchModules(ctx)) })
@@ -212,7 +225,7 @@ func (w *wiring) run(ctx context.Context) error {
 			w.loop.CapabilitiesChanged()
 		}, w.loop.CRDChanged))
 	})
-	err = group.Wait()
+	err := group.Wait()
 	return errors.Join(err, w.exec.Close())
 }
 

@@ -57,15 +57,23 @@ func (p ports) close() {
 
 // serve answers on all ports until ctx ends. What the routes answer is shown as redact makes it.
 func (p ports) serve(ctx context.Context, public http.Handler, routes []web.Route, redact func(string) string) error {
+	return p.serveHandlers(ctx, public, debugSocket(routes, redact), debugPort(routes, redact))
+}
+
+func debugSocket(routes []web.Route, redact func(string) string) http.Handler {
+	return web.Redacted(web.Debug("addon-operator debug socket", routes), redact)
+}
+
+func debugPort(routes []web.Route, redact func(string) string) http.Handler {
+	return web.Redacted(web.Debug("addon-operator debug port", web.Remote(routes)), redact)
+}
+
+func (p ports) serveHandlers(ctx context.Context, public, socket, remote http.Handler) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return web.Serve(ctx, p.public, public) })
-	group.Go(func() error {
-		return web.Serve(ctx, p.socket, web.Redacted(web.Debug("addon-operator debug socket", routes), redact))
-	})
+	group.Go(func() error { return web.Serve(ctx, p.socket, socket) })
 	if p.remote != nil {
-		group.Go(func() error {
-			return web.Serve(ctx, p.remote, web.Redacted(web.Debug("addon-operator debug port", web.Remote(routes)), redact))
-		})
+		group.Go(func() error { return web.Serve(ctx, p.remote, remote) })
 	}
 	return group.Wait()
 }

@@ -90,6 +90,7 @@ func TestTheRightsOfDeployAreNeededAndEnough(t *testing.T) {
 	roles := b.deploy("namespace.yaml", "rbac.yaml")
 	granted := rightsOf(t, roles)
 	b.Config.KubeConfig = b.tokenKubeconfig(cluster)
+	b.Config.HA, b.Config.Pod = true, "addon-operator-0" // as deployment.yaml has it
 
 	b.kindsModule(granted)
 	b.Config.Webhooks.Admission.ListenAddress = loopback(t)
