@@ -21,7 +21,6 @@ const (
 	extExtend   = "x-extend"
 	extSecret   = "x-secret"
 	extHelm     = "x-required-for-helm"
-	extRules    = "x-deckhouse-validations"
 	extPreserve = "x-kubernetes-preserve-unknown-fields"
 )
 
@@ -159,9 +158,6 @@ func (s *Set) compile(file string, doc values.Map) (*Schema, error) {
 	if err := check(doc, ""); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if usesRules(doc) {
-		s.Warnings = append(s.Warnings, fmt.Sprintf("%s: %s are not evaluated yet", file, extRules))
-	}
 	closeObjects(doc)
 	out, err := build(doc)
 	if err != nil {
@@ -181,7 +177,11 @@ func build(doc values.Map) (*Schema, error) {
 	if err := json.Unmarshal(text, s); err != nil {
 		return nil, fmt.Errorf("expected an OpenAPI schema: %w", err)
 	}
-	return &Schema{doc: doc, spec: s}, nil
+	rules, err := compileRules(doc)
+	if err != nil {
+		return nil, err
+	}
+	return &Schema{doc: doc, spec: s, rules: rules}, nil
 }
 
 // resolve replaces {$ref: "#/…"} by what it points at, with the keys beside it
@@ -394,16 +394,4 @@ func requireForHelm(node values.Map, at string) error {
 		node["required"] = union(required, names)
 	}
 	return eachChild(node, func(c child) error { return requireForHelm(c.node, at+"/"+strings.Join(c.where, "/")) })
-}
-
-func usesRules(node values.Map) bool {
-	if _, ok := node[extRules]; ok {
-		return true
-	}
-	found := false
-	_ = eachChild(node, func(c child) error {
-		found = found || usesRules(c.node)
-		return nil
-	})
-	return found
 }

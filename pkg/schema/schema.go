@@ -32,6 +32,8 @@ type Schema struct {
 	doc values.Map
 	// spec is doc as the validator wants it.
 	spec *spec.Schema
+	// rules are the CEL rules of doc, nil without any.
+	rules *ruled
 	// hidden are the leaves whose values no message shows.
 	hidden *secret
 }

@@ -273,16 +273,6 @@ func TestRequiredForHelmConcernsOnlyTheHelmSchema(t *testing.T) { // C-313
 	}
 }
 
-func TestRulesAreAWarningNotAnError(t *testing.T) { // C-315
-	set := load(t, "type: object\nx-deckhouse-validations: [{expression: self.a == 1, message: no}]\nx-examples: [1]\nproperties: {a: {}}", "")
-	if len(set.Warnings) != 1 || !strings.Contains(set.Warnings[0], "x-deckhouse-validations") {
-		t.Error(set.Warnings)
-	}
-	if got := violations(t, set.Config, "a: 2"); got != nil {
-		t.Error(got)
-	}
-}
-
 func TestAnInvalidSchemaNamesTheFileAndThePlace(t *testing.T) { // C-318
 	for text, want := range map[string]string{
 		"a: [":       "YAML",

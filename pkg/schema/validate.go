@@ -25,9 +25,24 @@ func (e *Error) Error() string { return strings.Join(e.Violations, "; ") }
 
 // Validate reports all violations at once as an *Error (C-317). root is the
 // values key, with which every path starts. Defaults are not filled in.
+//
+// Rules (C-315) come first, and the first that fails is all that is told. Those that
+// speak of oldSelf are passed over: see ValidateChange.
 func (s *Schema) Validate(section values.Map, root string) error {
+	return s.validate(section, nil, false, root)
+}
+
+// ValidateChange is Validate for a section that takes the place of another one.
+func (s *Schema) ValidateChange(before, section values.Map, root string) error {
+	return s.validate(section, before, true, root)
+}
+
+func (s *Schema) validate(section, before values.Map, known bool, root string) error {
 	if s == nil {
 		return nil
+	}
+	if err := s.rules.check(section, before, known, root); err != nil {
+		return &Error{Violations: []string{err.Error()}}
 	}
 	list, err := s.violations(section, root)
 	if err != nil {

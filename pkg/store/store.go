@@ -216,7 +216,7 @@ func (s *Store) SetConfigHiding(o hook.Owner, config, secret values.Map, revisio
 		}
 		next.hidden, next.schemas = secret, next.own.Hide(secret)
 		if len(config) > 0 {
-			if err := next.schemas.Config.Validate(next.schemas.Config.Default(config), next.key); err != nil {
+			if err := next.checkConfig(config); err != nil {
 				s.texts.refused(next.secretsOf(config))
 				return err
 			}
@@ -238,10 +238,20 @@ func (s *Store) CheckConfig(o hook.Owner, ops []values.Op) error {
 	if !ok {
 		return fmt.Errorf("config values patch: section %s must stay an object", sec.key)
 	}
-	if err := sec.schemas.Config.Validate(sec.schemas.Config.Default(section), sec.key); err != nil {
+	if err := sec.checkConfig(section); err != nil {
 		return fmt.Errorf("config values patch: %w", err)
 	}
 	return nil
+}
+
+// checkConfig checks what the ConfigMap is to hold against what it holds now (C-315, C-316).
+func (sec *Section) checkConfig(config values.Map) error {
+	check := sec.schemas.Config
+	next := check.Default(config)
+	if !sec.HasConfig {
+		return check.Validate(next, sec.key)
+	}
+	return check.ValidateChange(check.Default(sec.ConfigValues.Clone()), next, sec.key)
 }
 
 // Check says whether Commit would accept ops now.
@@ -267,6 +277,7 @@ func (sec *Section) commit(id hook.ID, hookDigest string, ops []values.Op, seq i
 	if _, err := values.Apply(values.Map{sec.key: sec.Values.Clone()}, ops); err != nil {
 		return fmt.Errorf("values patch: %w", err)
 	}
+	before := sec.Values
 	have := sec.sets[id.Name]
 	have.ops = values.Compact(have.ops, ops, seq)
 	have.digest = hookDigest
@@ -277,7 +288,7 @@ func (sec *Section) commit(id hook.ID, hookDigest string, ops []values.Op, seq i
 	if err := sec.rebuild(sec.config()); err != nil {
 		return err
 	}
-	if err := sec.schemas.Values.Validate(sec.Values.Clone(), sec.key); err != nil {
+	if err := sec.schemas.Values.ValidateChange(before.Clone(), sec.Values.Clone(), sec.key); err != nil {
 		return fmt.Errorf("values patch: %w", err)
 	}
 	return nil
