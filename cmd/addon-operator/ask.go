@@ -131,7 +131,7 @@ func moduleCommand() *cobra.Command {
 	render.Flags().BoolVar(&diff, "diff", false, "as a unified diff against the release in the cluster")
 	render.Flags().BoolVar(&secrets, "show-secrets", false, "with secret values, which are masked otherwise")
 	render.MarkFlagsMutuallyExclusive("debug", "diff")
-	cmd.AddCommand(render, explainCommand())
+	cmd.AddCommand(render, explainCommand(), diffCommand())
 	return cmd
 }
 

@@ -27,6 +27,7 @@ type portFlags struct {
 func webhookFlags(b binder, cfg *operator.Config) *webhookPorts {
 	c := &cfg.Webhooks
 	w := &webhookPorts{policy: "Fail", validating: portFlags{host: "0.0.0.0", port: 9680}, converted: portFlags{host: "0.0.0.0", port: 9681}}
+	b.truth(&cfg.ValidateConfigMap, "validate-configmap", "have the API server refuse a ConfigMap whose keys do not parse or fit their schemas, by a webhook", "ADDON_OPERATOR_VALIDATE_CONFIGMAP")
 	b.text(&c.URL, "webhook-url", "https://HOST:PORT at which the API server reaches the validating port, in place of a Service", "ADDON_OPERATOR_WEBHOOK_URL")
 	b.text(&c.Secret, "webhook-secret", "Secret with tls.crt, tls.key and ca.crt for webhooks; without one they are self-issued", "ADDON_OPERATOR_WEBHOOK_SECRET")
 	b.text(&c.ConfigurationName, "validating-webhook-configuration-name", "beginning of the names of webhook configurations", "VALIDATING_WEBHOOK_CONFIGURATION_NAME")

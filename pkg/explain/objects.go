@@ -231,4 +231,3 @@ func Texts(list []ObjectDiff) string {
 	}
 	return b.String()
 }
-

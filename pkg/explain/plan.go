@@ -29,9 +29,9 @@ type Plan struct {
 
 // Outcomes of a Plan.
 const (
-	Nothing = "nothing"
+	Nothing   = "nothing"
 	Different = "changes"
-	Invalid = "invalid"
+	Invalid   = "invalid"
 )
 
 // KeyProblem is what is wrong with one key of the ConfigMap.

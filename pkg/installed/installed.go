@@ -137,3 +137,12 @@ func (e *RolledBack) Error() string {
 
 // Unwrap is the failure of the upgrade.
 func (e *RolledBack) Unwrap() error { return e.Cause }
+
+// Compared is one object as it is, and as applying a render would make it; both as JSON.
+type Compared struct {
+	object.Ref
+	// Live is nil when the object is absent, Then when it would be removed.
+	Live, Then []byte
+	// Note is what stands in the way.
+	Note string
+}

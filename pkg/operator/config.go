@@ -92,6 +92,9 @@ type Config struct {
 	HookLimits exec.Limits
 	HookFiles  int64
 	HookUser   *exec.Credential
+	// ValidateConfigMap has the API server refuse a ConfigMap that could not be used; it
+	// reaches the operator as Webhooks says.
+	ValidateConfigMap bool
 	// Webhooks is what may be chosen of the answers to admission and conversion reviews:
 	// ports, Services, URL, certificates, names. Its clients, logger, namespace and
 	// instance are the operator's.

@@ -11,6 +11,7 @@ import (
 func (i *inspector) explainRoutes() []web.Route {
 	return []web.Route{
 		{Path: "/module/{name}/explain", Help: "why a module is as it is: who decided, who set its values, what its last pass did", Remote: true, Answer: i.explain},
+		{Path: "/module/{name}/diff", Help: "objects that a module's chart gives now against those in the cluster", Answer: i.moduleDiff},
 	}
 }
 

@@ -166,6 +166,9 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	w.reporter = report.New(report.Config{Dynamic: clients.Dynamic, Client: typed, Namespace: cfg.Namespace, ConfigMap: cfg.ConfigMap, Logger: cfg.Logger})
 
 	if w.webhooks, err = newWebhooks(cfg, clients, func(o hook.Owner, message string) {
+		if o == validator() {
+			o = hook.Global // an Event on the ConfigMap
+		}
 		w.reporter.Event(o.Module, true, "WebhookFailed", m.print.text(message))
 	}); err != nil {
 		return nil, err
@@ -218,6 +221,7 @@ func (w *wiring) run(ctx context.Context, f *front) error {
 	group.Go(func() error { return ended(ctx, w.watchModules(ctx)) })
 	group.Go(func() error { return ended(ctx, w.cron.Run(ctx)) })
 	group.Go(func() error { return ended(ctx, w.webhooks.Run(ctx)) })
+	group.Go(func() error { return ended(ctx, w.validateConfigMap(ctx)) })
 	group.Go(func() error { return ended(ctx, w.tracker.Run(edges)) })
 	group.Go(func() error {
 		return ended(ctx, w.clients.WatchDiscovery(ctx, func() {
