@@ -153,6 +153,10 @@ func (f Facts) wayOut(reason string, m Module) string {
 		return "correct the CRD that the message names; what the API server refused is in it"
 	case status.ReasonRenderFailed:
 		return "correct the template or value that the message names: `addon-operator module render " + m.Name + "` renders it again"
+	case status.ReasonModuleInvalid:
+		return "correct the module's directory as the message says; what was read last stays in force"
+	case status.ReasonRolledBack:
+		return "the last upgrade failed and was taken back: correct what the message names; a change of values or chart tries again"
 	case status.ReasonApplyFailed, status.ReasonUninstallFailed:
 		return "correct what the API server refused: rights (deploy/README.md), an admission policy, an immutable field, an object of somebody else; it is tried again by itself"
 	case status.ReasonRequirement:

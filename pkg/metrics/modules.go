@@ -130,6 +130,7 @@ func (s *Self) ForgetModule(module string) {
 	defer m.shown.mu.Unlock()
 	delete(m.shown.now, module)
 	of := prometheus.Labels{"module": module}
+	s.conditions.holds.DeletePartialMatch(of)
 	for _, v := range []vector{m.runSeconds, m.helmSeconds, m.runErrors, m.redeployed, m.enabled, m.enabledTelemetry, m.info, m.absent, m.maintenance, m.paused} {
 		v.DeletePartialMatch(of)
 	}

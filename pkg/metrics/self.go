@@ -19,11 +19,12 @@ type Self struct {
 	// owned are the metrics with labels of hooks, owned by a module where they have that label.
 	owned []vector
 
-	runs    runMetrics
-	watches watchMetrics
-	client  clientMetrics
-	queues  queueMetrics
-	modules moduleMetrics
+	runs       runMetrics
+	watches    watchMetrics
+	client     clientMetrics
+	queues     queueMetrics
+	modules    moduleMetrics
+	conditions conditionMetrics
 }
 
 // vector is what metric vectors have in common.
@@ -66,6 +67,7 @@ func NewSelf(reg prometheus.Registerer, prefix string, opts ...Option) *Self {
 	s.client = newClientMetrics(f)
 	s.queues = newQueueMetrics(f, withActions)
 	s.modules = newModuleMetrics(withModules)
+	s.conditions = newConditionMetrics(withModules)
 	ticks := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: prefix + "live_ticks", Help: "Grows by one every ten seconds."},
 		sinceStart(time.Now()))
 	reg.MustRegister(ticks, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

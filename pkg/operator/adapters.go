@@ -22,6 +22,7 @@ func (r reporter) Report(m status.Module) {
 		return
 	}
 	r.self.Enabled(m.Name, m.Version, m.Enabled)
+	r.self.Conditions(m)
 	r.self.Maintenance(m.Name, m.Maintenance)
 	r.self.Paused(m.Name, m.PausedUntil)
 	if r.progress != nil {

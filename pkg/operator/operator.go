@@ -186,6 +186,10 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 		},
 	})
 	m.watchQueues(w.loop.Queues)
+	m.self.WatchProgress(func() (bool, int) {
+		_, converged, unsettled := w.loop.Progress()
+		return converged, unsettled
+	})
 	w.inspect = &inspector{loop: w.loop, store: values, helm: w.helm, tracker: w.tracker, namespace: cfg.Namespace}
 	return w, nil
 }
