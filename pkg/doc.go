@@ -10,6 +10,8 @@
 // MODEL: values in, values out; no I/O, clock, goroutine or client.
 //
 //	object     identity and health of one Kubernetes object
+//	drift      fields that others may change, and how to leave them alone
+//	health     expressions (CEL) that say whether an object is healthy
 //	values     immutable snapshots, layers, deep merge, patch sets, names and keys
 //	redact     secret values taken out of text for people
 //	schema     OpenAPI schemas: extend, defaults, validation, secret leaves

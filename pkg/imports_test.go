@@ -13,7 +13,7 @@ import (
 func layers() map[string]int {
 	out := map[string]int{}
 	for layer, names := range [][]string{
-		{"object", "values", "redact", "schema", "hook", "module", "settings", "installed", "status"},
+		{"object", "drift", "health", "values", "redact", "schema", "hook", "module", "settings", "installed", "status"},
 		{"doctor", "enable", "explain", "order", "release"},
 		{"kube", "helm", "exec", "cron", "config", "dirwatch", "report", "metrics", "web", "webhook", "sdk", "leader"},
 		{"store", "hookrun"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/installed"
@@ -198,11 +199,6 @@ func (p *pass) follow(ctx context.Context) error {
 	return nil
 }
 
-// errContested is a repair that somebody undoes again and again.
-type errContested struct{ message string }
-
-func (e *errContested) Error() string { return e.message }
-
 // repair brings back objects that are gone or changed, without a new revision.
 // Objects that somebody else keeps changing are left alone, the others are not.
 func (p *pass) repair(ctx context.Context) error {
@@ -216,45 +212,27 @@ func (p *pass) repair(ctx context.Context) error {
 		p.st.edit(func(st *moduleState) { st.verify = false })
 		return nil
 	}
-	refs, contested := p.drifted()
-	if len(refs) > 0 {
-		if err := p.restore(ctx, refs); err != nil {
+	todo, contested := p.drifted()
+	if len(todo) > 0 {
+		if err := p.restore(ctx, todo); err != nil {
 			return err
 		}
 	}
-	if contested != "" {
-		return &errContested{contested}
+	still, lines := p.rewritten()
+	p.announceRepairs(todo, still)
+	if contested = append(contested, lines...); len(contested) > 0 {
+		return &errContested{strings.Join(contested, "; ")}
 	}
 	return nil
 }
 
-// drifted lists what is to be repaired, and says which objects are contested.
-func (p *pass) drifted() (refs []object.Ref, contested string) {
-	for _, d := range p.cfg.Ports.Tracker.Drift(p.st.desc().Name) {
-		var again bool
-		p.st.edit(func(st *moduleState) { again = st.repairs.contested(d.Ref, time.Now()) })
-		if d.Gone && !again {
-			p.meter.ResourceAbsent(p.st.desc().Name, d.Namespace+"/"+d.Kind+"/"+d.Name)
-		}
-		if !again {
-			refs = append(refs, d.Ref)
-			continue
-		}
-		if contested != "" {
-			contested += "; "
-		}
-		what := "changed back"
-		if d.Gone {
-			what = "deleted"
-		}
-		contested += fmt.Sprintf("%s is %s again and again by %s; let one of the two give way", d.Ref, what, orUnknown(d.Manager))
-	}
-	return refs, contested
-}
-
-// restore repairs the objects, or all of the release when refs is nil.
-func (p *pass) restore(ctx context.Context, refs []object.Ref) error {
+// restore repairs what drifted, or looks at all of the release when that is nil.
+func (p *pass) restore(ctx context.Context, drift []object.Drift) error {
 	name := p.st.desc().Name
+	var refs []object.Ref
+	for _, d := range drift {
+		refs = append(refs, d.Ref)
+	}
 	result, err := p.bringBack(ctx, refs)
 	if err != nil && p.namespace(p.st.desc()) != p.cfg.Namespace { // which may have gone with the objects
 		if err := p.ensureNamespace(ctx); err != nil {
@@ -268,15 +246,10 @@ func (p *pass) restore(ctx context.Context, refs []object.Ref) error {
 	p.cfg.Ports.Tracker.Track(name, result.Objects)
 	now := time.Now()
 	p.st.edit(func(st *moduleState) {
-		for _, ref := range refs {
-			st.repairs.note(ref, now)
+		for _, d := range drift {
+			st.repairs.note(repairOf(d), now)
 		}
 	})
-	if len(refs) > 0 {
-		p.repaired = fmt.Sprint(refs)
-		p.log.Info("objects repaired", "module", name, "objects", fmt.Sprint(refs))
-		p.cfg.Ports.Reporter.Event(name, false, "Repaired", fmt.Sprintf("brought back %v", refs))
-	}
 	return nil
 }
 

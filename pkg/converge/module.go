@@ -65,6 +65,7 @@ const afterHelmRounds = 3
 func newPass(l *Loop, st *moduleState, why reason) *pass {
 	// First the ledger's revision: what is published after it makes the module dirty again.
 	revision := l.ledger.seen(st.desc().Name)
+	l.cfg.Ports.Tracker.Configure(st.desc().Name, st.desc().Health, st.desc().Drift)
 	return &pass{Loop: l, st: st, why: why, started: time.Now(), revision: revision, g: l.published.Load()}
 }
 
@@ -134,6 +135,9 @@ func (p *pass) stay(ctx context.Context) error {
 	}
 	if p.why.has(becauseDrift|becauseVerify) && p.action == "" {
 		p.finishRepair(p.repair(ctx))
+	} else {
+		p.settleContest()
+		p.leftDrift()
 	}
 	return err
 }

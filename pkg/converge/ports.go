@@ -56,6 +56,8 @@ type Installer interface {
 // Tracker follows the objects of releases by watches. It wakes their module
 // through the callback it was made with.
 type Tracker interface {
+	// Configure sets health checks by expression and fields left to others; the same again does nothing.
+	Configure(module string, checks []module.HealthCheck, ignore []module.DriftRule)
 	// Hold says that an action on these objects begins; Track or Release ends it.
 	Hold(module string, objs []object.Ref)
 	Track(module string, objs []installed.Manifested)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -173,25 +174,40 @@ func (st *moduleState) edit(f func(*moduleState)) {
 }
 
 // repairs remembers when objects were repaired, to notice a contest.
-type repairs map[object.Ref][]time.Time
+type repairs map[repaired][]time.Time
+
+// repaired is what was repaired: an object that was gone, or fields of one.
+type repaired struct {
+	ref       object.Ref
+	fields    string
+	rewritten bool
+}
+
+func repairOf(d object.Drift) repaired {
+	return repaired{d.Ref, strings.Join(d.Paths, ","), d.Rewritten}
+}
 
 const (
 	contestWindow = 10 * time.Minute
 	contestLimit  = 3
 )
 
-// note records that an object was repaired.
-func (r *repairs) note(ref object.Ref, now time.Time) {
+// note records a repair.
+func (r *repairs) note(what repaired, now time.Time) {
 	if *r == nil {
 		*r = repairs{}
 	}
-	(*r)[ref] = append(recentTimes((*r)[ref], now, contestWindow), now)
+	(*r)[what] = append(recentTimes((*r)[what], now, contestWindow), now)
 }
 
-// contested says that an object was repaired so often that others must be undoing it.
-// A repair that failed does not count.
-func (r repairs) contested(ref object.Ref, now time.Time) bool {
-	return len(recentTimes(r[ref], now, contestWindow)) >= contestLimit
+// contested says that the same was repaired so often that others must be undoing it,
+// or once a short time ago when the API server itself does not take it. A repair that
+// failed does not count.
+func (r repairs) contested(what repaired, now time.Time) bool {
+	if what.rewritten {
+		return len(recentTimes(r[what], now, contestBackoff)) > 0
+	}
+	return len(recentTimes(r[what], now, contestWindow)) >= contestLimit
 }
 
 func recentTimes(times []time.Time, now time.Time, window time.Duration) []time.Time {

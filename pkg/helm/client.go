@@ -60,6 +60,8 @@ type Config struct {
 	Timeout time.Duration
 	// Parallel is the number of objects of one release written at once, 8 by default.
 	Parallel int
+	// Spare, if set, names fields that a merge leaves alone.
+	Spare Spare
 	// Logger is slog.Default() by default.
 	Logger *slog.Logger
 	// Now is the clock of release records, time.Now by default.
@@ -158,7 +160,7 @@ func (c *Client) connect(rc *rest.Config, h *http.Client) error {
 	if c.records, err = newRecords(rc, h, c.cfg.Namespace); err != nil {
 		return fmt.Errorf("helm client: %w", err)
 	}
-	c.objects = &objects{rest: raw, watch: c.lookup, parallel: c.cfg.Parallel}
+	c.objects = &objects{rest: raw, watch: c.lookup, parallel: c.cfg.Parallel, spare: c.cfg.Spare}
 	return nil
 }
 

@@ -105,6 +105,7 @@ type objects struct {
 	rest     rest.Interface
 	watch    dynamic.Interface
 	parallel int
+	spare    Spare
 }
 
 // answer is the body of a response. Of the two errors that a response has, Raw's does
@@ -140,9 +141,13 @@ func (o *objects) create(ctx context.Context, it *item) error {
 	return nil
 }
 
-// patch brings it.live to it.want and writes nothing when there is nothing to change.
-func (o *objects) patch(ctx context.Context, it *item) error {
-	text, kind, err := it.mergePatch()
+// patch brings it.live to it.want, except for fields left to others, and writes nothing when there is nothing to change.
+func (o *objects) patch(ctx context.Context, it *item, release string) error {
+	merged, err := o.spared(ctx, it, release)
+	if err != nil {
+		return err
+	}
+	text, kind, err := merged.mergePatch()
 	if err != nil {
 		return fmt.Errorf("compare %s: %w", it.Ref, err)
 	}
@@ -201,7 +206,7 @@ func (o *objects) apply(ctx context.Context, it *item, who claim) error {
 		if err := who.check(it); err != nil {
 			return err
 		}
-		if err = o.patch(ctx, it); !apierrors.IsNotFound(err) {
+		if err = o.patch(ctx, it, name); !apierrors.IsNotFound(err) {
 			return err
 		}
 		it.live = nil

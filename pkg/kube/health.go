@@ -6,6 +6,7 @@ import (
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/addon-operator/addon-operator/pkg/object"
 )
@@ -76,6 +77,11 @@ func claim(u *unstructured.Unstructured, v verdict) verdict {
 	}
 	v.unlessFirstUse, _, _ = unstructured.NestedString(u.Object, "spec", "storageClassName")
 	return v
+}
+
+// known says that Kubernetes defines the kind, so that kstatus knows what its status means.
+func known(u *unstructured.Unstructured) bool {
+	return scheme.Scheme.Recognizes(u.GroupVersionKind())
 }
 
 // lastManager is the field manager that wrote the object last, status aside.

@@ -90,7 +90,7 @@ func (k *kindWatch) put(o metav1.Object) {
 		tr.listing = k.listing
 		tr.look(u)
 		if k.t.held[ref] == 0 {
-			tr.compare(u)
+			tr.compare(k.t.seed, u)
 			k.changed(module)
 			return
 		}

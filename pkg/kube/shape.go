@@ -1,17 +1,17 @@
 package kube
 
 import (
-	"crypto/sha256"
 	"encoding/json"
-	"fmt"
-	"hash"
+	"hash/maphash"
 	"maps"
 	"slices"
+
+	"github.com/addon-operator/addon-operator/pkg/drift"
 )
 
 // A shape is the structure of a manifest without its values: which fields it
-// sets. The digest of a live object restricted to a shape moves when one of these
-// fields does, and not for defaults, normalised quantities or what others add.
+// sets. The prints of a live object at a shape move when one of these fields does,
+// and not for defaults, normalised quantities or what others add.
 //
 //	object   every key that the manifest sets, recursively
 //	list     of objects that carry a known key: items found by that key, others' items ignored;
@@ -36,13 +36,6 @@ type item struct {
 	id    string // JSON of the item's key field
 	shape *shape
 }
-
-// digest is that of a live object restricted to a shape.
-type digest [sha256.Size]byte
-
-// mergeKeys tell list items apart, tried in this order: the keys of the merge
-// lists of built-in kinds (x-kubernetes-patch-merge-key, x-kubernetes-list-map-keys).
-var mergeKeys = []string{"name", "containerPort", "port", "mountPath", "devicePath", "ip", "topologyKey", "type", "key"}
 
 // maxDepth bounds recursion on foreign JSON; what lies deeper counts whole.
 const maxDepth = 64
@@ -125,7 +118,7 @@ func shapeOfList(v []any, depth int) *shape {
 	if len(v) == 0 {
 		return nil
 	}
-	s := &shape{kind: listShape, key: listKey(v)}
+	s := &shape{kind: listShape, key: drift.ListKey(v)}
 	for _, e := range v {
 		m, ok := e.(map[string]any)
 		if !ok {
@@ -133,124 +126,113 @@ func shapeOfList(v []any, depth int) *shape {
 		}
 		i := item{shape: shapeOf(m, depth+1)}
 		if s.key != "" {
-			i.id = scalar(m[s.key])
+			i.id = drift.Scalar(m[s.key])
 		}
 		s.items = append(s.items, i)
 	}
 	return s
 }
 
-// listKey is the first merge key that is a distinct scalar in every item.
-func listKey(list []any) string {
-	for _, key := range mergeKeys {
-		if distinct(list, key) {
-			return key
-		}
-	}
-	return ""
+// visit is called for every leaf of a shape, in one order: where it is, and what an
+// object holds there. The place is valid during the call only.
+type visit func(place []drift.Step, v any, there bool)
+
+// walk visits the leaves of s in an object. How many there are does not depend on the object.
+func (s *shape) walk(live map[string]any, f visit) {
+	s.descend(nil, live, true, f)
 }
 
-func distinct(list []any, key string) bool {
-	known := map[string]bool{}
-	for _, e := range list {
-		m, ok := e.(map[string]any)
-		if !ok {
-			return false
+func (s *shape) descend(place []drift.Step, live any, there bool, f visit) {
+	switch {
+	case s.kind == objectShape && len(s.fields) > 0:
+		m, _ := live.(map[string]any)
+		for _, key := range slices.Sorted(maps.Keys(s.fields)) {
+			v, ok := m[key]
+			s.fields[key].descend(append(place, drift.Step{Name: key}), v, ok, f)
 		}
-		name := scalar(m[key])
-		if name == "" || known[name] {
-			return false
+	case s.kind == objectShape:
+		if m, ok := live.(map[string]any); ok {
+			live = len(m) >= 0 // that it is an object
 		}
-		known[name] = true
-	}
-	return true
-}
-
-// scalar is a string, number or boolean as JSON; "" for anything else.
-func scalar(v any) string {
-	switch v.(type) {
-	case string, int64, float64, bool, json.Number:
-		text, err := json.Marshal(v)
-		if err == nil {
-			return string(text)
-		}
-	}
-	return ""
-}
-
-// restricted is the digest of live at the fields of s.
-func (s *shape) restricted(live map[string]any) digest {
-	h := sha256.New()
-	s.write(h, live)
-	return digest(h.Sum(nil))
-}
-
-// write feeds h with what live holds at the shape, unambiguously.
-func (s *shape) write(h hash.Hash, live any) {
-	switch s.kind {
-	case objectShape:
-		s.writeObject(h, live)
-	case listShape:
-		s.writeList(h, live)
+		f(place, live, there)
+	case s.kind == listShape:
+		s.descendList(place, live, f)
 	default:
-		writeWhole(h, live)
+		f(place, live, there)
 	}
 }
 
-func (s *shape) writeObject(h hash.Hash, live any) {
-	m, ok := live.(map[string]any)
-	if !ok {
-		writeWhole(h, live)
-		return
-	}
-	fmt.Fprint(h, "{")
-	for _, key := range slices.Sorted(maps.Keys(s.fields)) {
-		v, there := m[key]
-		fmt.Fprintf(h, "%q:", key)
-		if there {
-			s.fields[key].write(h, v)
-		}
-		fmt.Fprint(h, ",")
-	}
-	fmt.Fprint(h, "}")
-}
-
-func (s *shape) writeList(h hash.Hash, live any) {
-	list, ok := live.([]any)
-	if !ok {
-		writeWhole(h, live)
-		return
-	}
+func (s *shape) descendList(place []drift.Step, live any, f visit) {
+	list, isList := live.([]any)
 	if s.key == "" {
-		fmt.Fprintf(h, "[%d:", len(list))
+		f(place, len(list), isList)
 		for n, i := range s.items {
+			var v any
 			if n < len(list) {
-				i.shape.write(h, list[n])
+				v = list[n]
 			}
-			fmt.Fprint(h, ",")
+			i.shape.descend(append(place, drift.Step{Item: true, Index: n}), v, n < len(list), f)
 		}
-		fmt.Fprint(h, "]")
 		return
 	}
 	byID := map[string]any{}
 	for _, e := range list {
 		if m, ok := e.(map[string]any); ok {
-			byID[scalar(m[s.key])] = m
+			byID[drift.Scalar(m[s.key])] = m
 		}
 	}
-	fmt.Fprint(h, "(")
-	for _, i := range s.items {
-		fmt.Fprintf(h, "%s:", i.id)
-		if e, there := byID[i.id]; there {
-			i.shape.write(h, e)
-		}
-		fmt.Fprint(h, ",")
+	for n, i := range s.items {
+		v, ok := byID[i.id]
+		i.shape.descend(append(place, drift.Step{Item: true, Index: n, Name: drift.Unquoted(i.id)}), v, ok, f)
 	}
-	fmt.Fprint(h, ")")
 }
 
-func writeWhole(h hash.Hash, v any) {
+// prints are hashes of what an object holds at the leaves of a shape; 0 for nothing.
+type prints []uint64
+
+// prints of an object; those of two objects can be compared if seed is the same.
+func (s *shape) prints(seed maphash.Seed, live map[string]any) prints {
+	var out prints
+	var h maphash.Hash
+	h.SetSeed(seed)
+	s.walk(live, func(_ []drift.Step, v any, there bool) {
+		if !there {
+			out = append(out, 0)
+			return
+		}
+		h.Reset()
+		writeWhole(&h, v)
+		out = append(out, h.Sum64()|1)
+	})
+	return out
+}
+
+// places are those of the leaves with these numbers, which ascend.
+func (s *shape) places(numbers []int) [][]drift.Step {
+	var out [][]drift.Step
+	n := 0
+	s.walk(nil, func(place []drift.Step, _ any, _ bool) {
+		if len(out) < len(numbers) && numbers[len(out)] == n {
+			out = append(out, slices.Clone(place))
+		}
+		n++
+	})
+	return out
+}
+
+// differing are the numbers of the leaves that two prints of one shape differ in.
+func (p prints) differing(other prints) []int {
+	var out []int
+	for i := range p {
+		if i >= len(other) || p[i] != other[i] {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+func writeWhole(h *maphash.Hash, v any) {
 	if err := json.NewEncoder(h).Encode(v); err != nil { // no JSON value: not from the API
-		fmt.Fprintf(h, "%v", v)
+		_, _ = h.WriteString("?")
 	}
 }

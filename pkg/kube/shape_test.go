@@ -2,12 +2,15 @@ package kube
 
 import (
 	"encoding/json"
+	"hash/maphash"
+	"slices"
 	"testing"
 
+	"github.com/addon-operator/addon-operator/pkg/drift"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
-func TestDigestRestrictedToManifest(t *testing.T) {
+func TestPrintsMoveWithFieldsOfTheManifest(t *testing.T) {
 	deployment := `{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, labels: {app: a}}, spec: {replicas: 2, template: {spec: {
 	  containers: [{name: web, image: nginx, ports: [{containerPort: 80}], resources: {limits: {cpu: 1000m}}}], volumes: [{name: tmp, emptyDir: {}}]}}}}`
 	live := `{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, labels: {app: a}, resourceVersion: "7"}, spec: {replicas: 2, strategy: {}, template: {spec: {
@@ -42,15 +45,17 @@ func TestDigestRestrictedToManifest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := manifestShape(parse(t, c.manifest))
-			if drifts := s.restricted(parse(t, c.live)) != s.restricted(parse(t, c.then)); drifts != c.drifts {
-				t.Errorf("drift is %t, expected %t", drifts, c.drifts)
+			seed := maphash.MakeSeed()
+			differs := s.prints(seed, parse(t, c.then)).differing(s.prints(seed, parse(t, c.live)))
+			if drifts := len(differs) > 0; drifts != c.drifts {
+				t.Errorf("drift is %t, expected %t: %v", drifts, c.drifts, s.places(differs))
 			}
 		})
 	}
 }
 
-// FuzzRestricted: no pair of JSON texts may panic, and equal objects have equal digests.
-func FuzzRestricted(f *testing.F) {
+// FuzzPrints: no pair of JSON texts may panic, and equal objects have equal prints.
+func FuzzPrints(f *testing.F) {
 	f.Add([]byte(`{"kind":"Secret","apiVersion":"v1","stringData":{"a":"b"},"data":[1]}`), []byte(`{"data":{"a":{}}}`))
 	f.Add([]byte(`{"spec":{"l":[{"name":"a"},{"name":"b","x":[[]]}]}}`), []byte(`{"spec":{"l":[1,{"name":{}},null]}}`))
 	f.Add([]byte(`{"metadata":[],"spec":[{"port":1},{"port":1}]}`), []byte(`{"metadata":{"labels":3},"spec":[{}]}`))
@@ -71,8 +76,45 @@ func FuzzRestricted(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if s.restricted(to) != s.restricted(copied.(map[string]any)) {
+		seed := maphash.MakeSeed()
+		now := s.prints(seed, to)
+		if places := s.places(now.differing(nil)); len(places) != len(now) {
+			t.Errorf("%d prints, %d places", len(now), len(places))
+		}
+		s.rewritten(from, to)
+		if len(now.differing(s.prints(seed, copied.(map[string]any)))) > 0 {
 			t.Errorf("digest moved though nothing changed: %s on %s", manifest, live)
 		}
 	})
+}
+
+// What the API server made of a manifest counts when it means something else.
+func TestRewrittenFields(t *testing.T) {
+	for name, c := range map[string]struct {
+		manifest, live string
+		want           []string
+	}{
+		"a changed text": {`{data: {a: "1", k: v}}`, `{data: {a: "1", k: w}}`, []string{"/data/k"}},
+		"other ways to write a value": {`{spec: {cpu: 1000m, n: 1.0, d: 60s, t: "2026-01-01T00:00:00Z", mem: 1024Mi}}`,
+			`{spec: {cpu: "1", n: 1, d: 1m0s, t: "2026-01-01T00:00:00+00:00", mem: 1Gi}}`, nil},
+		"defaults and additions":       {`{spec: {l: [{name: a, x: b}]}}`, `{spec: {more: 1, l: [{name: side}, {name: a, x: b, y: c}]}}`, nil},
+		"values that the server fills": {`{spec: {clusterIP: "", nodePort: 0}}`, `{spec: {clusterIP: 10.0.0.1, nodePort: 30000}}`, nil},
+		"a scale of zero":              {`{spec: {replicas: 0}}`, `{spec: {replicas: 1}}`, []string{"/spec/replicas"}},
+		"an image":                     {`{spec: {containers: [{name: a, image: x}]}}`, `{spec: {containers: [{name: a, image: mirror/x}]}}`, []string{"/spec/containers/a/image"}},
+		"a flag":                       {`{spec: {privileged: true}}`, `{spec: {privileged: false}}`, []string{"/spec/privileged"}},
+		"a pruned field":               {`{spec: {unknown: x}}`, `{spec: {}}`, nil},
+		"an argument that is added":    {`{spec: {args: [a]}}`, `{spec: {args: [a, b]}}`, nil},
+		"an argument that is replaced": {`{spec: {args: [a]}}`, `{spec: {args: [b]}}`, []string{"/spec/args"}},
+		"data of a Secret":             {`{apiVersion: v1, kind: Secret, stringData: {a: x}, data: {b: "eA=="}}`, `{apiVersion: v1, kind: Secret, data: {a: eQ==, b: eA==}}`, nil},
+	} {
+		m := parse(t, c.manifest)
+		s := manifestShape(m)
+		var got []string
+		for _, place := range s.places(s.rewritten(m, parse(t, c.live))) {
+			got = append(got, drift.PointerTo(place))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q, expected %q", name, got, c.want)
+		}
+	}
 }

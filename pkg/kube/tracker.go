@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/addon-operator/addon-operator/pkg/drift"
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/object"
 	"github.com/addon-operator/addon-operator/pkg/values"
@@ -22,7 +24,8 @@ import (
 
 // Tracker observes the objects of releases: are they healthy, and are they still
 // what was applied. It keeps one cluster-wide watch for each kind that tracked
-// objects have, and of each object its identity, its health and a digest.
+// objects have, and of each object its identity, its health and a print of each field
+// that the manifest sets.
 //
 //	Hold ---apply---> Track      the new baseline; events of the time between are judged by it
 //	                  Release    the apply failed; the old baseline stays
@@ -37,6 +40,7 @@ type Tracker struct {
 	notify   func(module string, drifted bool)
 	log      *slog.Logger
 	wake     chan struct{}
+	seed     maphash.Seed
 
 	mu      sync.Mutex
 	modules map[string]*tracking
@@ -44,6 +48,8 @@ type Tracker struct {
 	held    map[object.Ref]int    // how many modules hold it
 	kinds   map[kindKey]*kindWatch
 	classes map[string]bool // storage classes that bind on first use
+	rules   map[string]rules
+	scalers scalers
 	dirty   map[string]bool // modules whose picture may have changed
 	replan  bool            // the set of kinds may have changed
 }
@@ -59,21 +65,28 @@ type tracking struct {
 type tracked struct {
 	shape    *shape
 	manifest [sha256.Size]byte
-	leaving  bool // an uninstall waits for it to go
-	baseline *digest
+	leaving  bool   // an uninstall waits for it to go
+	rules    []rule // for its health
+	baseline prints
 	since    uint64 // version of the baseline: what is older does not count
+	// refused are the leaves at which the baseline is not what the manifest sets.
+	refused []int
 
-	seen, exists, drifted bool
-	version               uint64
-	verdict               verdict
-	manager               string
-	listing               uint64 // the last listing of its kind that it was part of
+	seen, exists bool
+	version      uint64
+	verdict      verdict
+	annotated    []string // paths that its annotation leaves to others
+	differs      []int    // the leaves at which it is not as the baseline
+	managers     []string // who owns the first of them
+	manager      string   // who wrote last
+	listing      uint64   // the last listing of its kind that it was part of
 }
 
 // NewTracker makes a Tracker for the objects that match selector. notify is called
 // by Run, without locks held, when health or drift of a module changed.
 func NewTracker(c *Clients, selector labels.Selector, notify func(module string, drifted bool), log *slog.Logger) *Tracker {
 	return &Tracker{clients: c, selector: selector, notify: notify, log: log, wake: make(chan struct{}, 1),
+		seed: maphash.MakeSeed(), rules: map[string]rules{}, scalers: newScalers(),
 		modules: map[string]*tracking{}, owners: map[object.Ref]string{}, held: map[object.Ref]int{},
 		kinds: map[kindKey]*kindWatch{}, dirty: map[string]bool{}}
 }
@@ -84,6 +97,8 @@ func (t *Tracker) Run(ctx context.Context) error {
 	var watches sync.WaitGroup
 	defer watches.Wait()
 	defer t.stopAll()
+	scalers := newFeed(t.clients.source(resource{gvr: autoscalers, kind: "HorizontalPodAutoscaler"}, ""), scalerSink{t}, "", "", t.clients.discoveryChanged)
+	watches.Go(func() { scalers.run(ctx) })
 	for {
 		changed := t.clients.discoveryChanged()
 		again := t.plan(ctx, &watches)
@@ -227,15 +242,31 @@ func (t *Tracker) drift(module string) []object.Drift {
 	var list []object.Drift
 	for ref, tr := range m.objects {
 		switch {
-		case tr.leaving || !tr.drifted:
-		case tr.exists:
-			list = append(list, object.Drift{Ref: ref, Manager: tr.manager})
-		default:
+		case tr.leaving || !tr.seen:
+		case !tr.exists:
 			list = append(list, object.Drift{Ref: ref, Gone: true})
+		default:
+			list = append(list, t.changes(module, ref, tr)...)
 		}
 	}
 	slices.SortFunc(list, func(a, b object.Drift) int { return a.Compare(b.Ref) })
 	return list
+}
+
+// changes is the drift of an object that exists: what differs from what was applied,
+// else what the API server made of it.
+func (t *Tracker) changes(module string, ref object.Ref, tr *tracked) []object.Drift {
+	if paths, first := t.unspared(module, ref, tr, tr.differs); len(paths) > 0 {
+		manager := tr.manager
+		if first < len(tr.managers) && tr.managers[first] != "" {
+			manager = tr.managers[first]
+		}
+		return []object.Drift{{Ref: ref, Paths: paths, Manager: manager}}
+	}
+	if paths, _ := t.unspared(module, ref, tr, tr.refused); len(paths) > 0 {
+		return []object.Drift{{Ref: ref, Paths: paths, Rewritten: true}}
+	}
+	return nil
 }
 
 func (t *Tracker) health(module string, which func(*tracked) bool) []object.Health {
@@ -279,7 +310,8 @@ func (t *Tracker) verdict(ref object.Ref, tr *tracked) verdict {
 // candidate is an object about to be tracked.
 type candidate struct {
 	*tracked
-	live *unstructured.Unstructured
+	fields map[string]any // of the manifest
+	live   *unstructured.Unstructured
 }
 
 // prepare decodes; nil means that the object does not count.
@@ -300,7 +332,7 @@ func (t *Tracker) prepare(o installed.Manifested) *candidate {
 		t.log.Warn("object is not tracked: its manifest lacks the labels of the operator", "object", o.Ref.String(), "selector", t.selector.String())
 		return nil // the watch would not show it, and it would look deleted
 	}
-	c := &candidate{tracked: &tracked{shape: manifestShape(fields), manifest: sha256.Sum256(o.Manifest), verdict: verdict{state: object.Unknown}}}
+	c := &candidate{tracked: &tracked{shape: manifestShape(fields), manifest: sha256.Sum256(o.Manifest), verdict: verdict{state: object.Unknown}}, fields: fields}
 	if o.Live == nil {
 		return c
 	}
@@ -320,8 +352,9 @@ func (t *Tracker) settle(ref object.Ref, c *candidate, old *tracked, wasHeld boo
 			old.seen, old.exists, old.version, old.verdict, old.manager, old.listing
 	}
 	if c.live != nil {
-		tr.compare(c.live)
 		tr.look(c.live)
+		tr.baseline, tr.since = t.baseline(ref, c), number(c.live.GetResourceVersion())
+		tr.compare(t.seed, c.live)
 		if k != nil {
 			tr.listing = k.listing // a listing under way may be older than the apply
 		}
@@ -342,6 +375,26 @@ func (t *Tracker) settle(ref object.Ref, c *candidate, old *tracked, wasHeld boo
 	case c.live != nil && old != nil && old.version > tr.since && !wasHeld: // judged by the old shape
 		k.relist()
 	}
+}
+
+// baseline is what the object holds, except where others may change fields: there it
+// is what the manifest sets, so that the difference counts when they no longer may.
+func (t *Tracker) baseline(ref object.Ref, c *candidate) prints {
+	out := c.shape.prints(t.seed, c.live.Object)
+	numbers := c.shape.rewritten(c.fields, c.live.Object)
+	if len(numbers) == 0 {
+		return out
+	}
+	ignored := drift.ParseAll(append(t.spared(t.owners[ref], ref), c.annotated...))
+	ours := c.shape.prints(t.seed, c.fields)
+	for i, place := range c.shape.places(numbers) {
+		if n := numbers[i]; drift.Covers(ignored, place) {
+			out[n] = ours[n]
+		} else {
+			c.refused = append(c.refused, n)
+		}
+	}
+	return out
 }
 
 // recall judges the remembered state of an object.
@@ -365,7 +418,7 @@ func (t *Tracker) recall(ref object.Ref, tr *tracked) {
 		if m, ok := o.(map[string]any); ok {
 			u := &unstructured.Unstructured{Object: m}
 			tr.look(u)
-			tr.compare(u)
+			tr.compare(t.seed, u)
 		}
 	}
 	tr.listing = max(tr.listing, r.listing)
@@ -383,11 +436,12 @@ func (tr *tracked) look(u *unstructured.Unstructured) {
 		return
 	}
 	tr.seen, tr.exists, tr.version = true, true, version
-	tr.verdict, tr.manager = judge(u), lastManager(u)
+	tr.verdict, tr.manager = judgeBy(u, tr.rules), lastManager(u)
+	tr.annotated = drift.Annotated(u.GetAnnotations())
 }
 
 // compare finds drift in a state, or makes it the baseline if there is none.
-func (tr *tracked) compare(u *unstructured.Unstructured) {
+func (tr *tracked) compare(seed maphash.Seed, u *unstructured.Unstructured) {
 	if tr.leaving {
 		return
 	}
@@ -395,12 +449,18 @@ func (tr *tracked) compare(u *unstructured.Unstructured) {
 	if version < tr.since {
 		return
 	}
-	now := tr.shape.restricted(u.Object)
+	now := tr.shape.prints(seed, u.Object)
 	if tr.baseline == nil {
-		tr.baseline, tr.since = &now, version
+		tr.baseline, tr.since = now, version
 	}
-	tr.drifted = now != *tr.baseline
+	tr.differs, tr.managers = now.differing(tr.baseline), nil
+	for _, place := range tr.shape.places(tr.differs[:min(len(tr.differs), namedManagers)]) {
+		tr.managers = append(tr.managers, managerOf(u, place))
+	}
 }
+
+// namedManagers bounds for how many changed fields of an object it is found out who owns them.
+const namedManagers = 8
 
 // gone takes note that an object does not exist.
 func (t *Tracker) gone(ref object.Ref, tr *tracked, version uint64) {
@@ -415,7 +475,7 @@ func (t *Tracker) gone(ref object.Ref, tr *tracked, version uint64) {
 		t.replan = true
 		return
 	}
-	tr.seen, tr.exists, tr.drifted = true, false, true
+	tr.seen, tr.exists, tr.differs = true, false, nil
 	tr.verdict = verdict{state: object.Missing, message: "was deleted"}
 	tr.version = max(tr.version, version)
 }
@@ -436,6 +496,7 @@ func (t *Tracker) adopt(module string, ref object.Ref, tr *tracked) {
 	}
 	t.owners[ref] = module
 	t.modules[module].objects[ref] = tr
+	tr.rules = t.rulesFor(module, ref)
 }
 
 // disown takes all objects from a module.
@@ -515,7 +576,7 @@ func picture(health []object.Health, drift []object.Drift) string {
 		fmt.Fprintln(&b, h.Ref, h.APIVersion, h.State, h.Message)
 	}
 	for _, d := range drift {
-		fmt.Fprintln(&b, d.Ref, d.APIVersion, d.Gone, d.Manager)
+		fmt.Fprintln(&b, d.Ref, d.APIVersion, d.Gone, d.Manager, d.Rewritten, d.Paths)
 	}
 	return values.Digest([]byte(b.String()))
 }

@@ -58,6 +58,8 @@ func readDefinition(m *Descriptor, c candidate, ch chart, opts LoadOptions) erro
 	m.Exports = d.paths("exports")
 	m.Adopt = Adoption(d.choice("adopt", "unowned", string(AdoptNever), string(AdoptAlways)))
 	m.OnFailure = FailurePolicy(d.choice("onFailure", "keep", string(RollBack)))
+	m.Health = d.healthChecks()
+	m.Drift = d.driftRules()
 	m.Weight = d.weight(c, opts, m)
 	if name := d.text("name", nil); name != "" && name != c.name {
 		m.warn("%s: name %q is ignored: the directory says %s", definitionFile, name, c.name)

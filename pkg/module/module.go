@@ -75,10 +75,10 @@ type HealthCheck struct {
 	Name string
 	// Objects choose what CEL looks at: every object of the release with this group, kind and, if set, name.
 	Group, Kind, ObjectName string
-	// CEL is an expression over `object`, or `objects` when it speaks of all; it answers bool.
-	// An object for which it is false is not healthy.
+	// CEL is an expression over `object` that answers bool (https://cel.dev). An object for which it
+	// is false, or fails, is not healthy.
 	CEL string
-	// HTTP is a URL that must answer 2xx.
+	// HTTP is a URL that must answer 2xx; NamespaceVariable in it is the namespace of the module's objects.
 	HTTP string
 	// Hook is the name of a hook below hooks/ that is run with binding context "health" and exits 0 when healthy.
 	Hook string

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Ref names one object in the cluster. Namespace is empty for cluster-scoped kinds.
@@ -62,7 +63,12 @@ type Drift struct {
 	Ref
 	// Gone is true when the object was deleted, false when fields we set were changed.
 	Gone bool
-	// Manager is the field manager that wrote last, when known.
+	// Paths are the fields that differ, as JSON pointers (RFC 6901); items of lists by merge key or index.
+	Paths []string
+	// Rewritten: the API server holds another value than was written to it: an admission
+	// policy or webhook changes it on the way.
+	Rewritten bool
+	// Manager is the field manager that owns the first of the fields, or wrote last; "" when not known.
 	Manager string
 }
 
@@ -71,8 +77,19 @@ func (d Drift) String() string {
 	switch {
 	case d.Gone:
 		return d.Ref.String() + " was deleted"
+	case d.Rewritten:
+		return fmt.Sprintf("%s has another value at %s than was written", d.Ref, d.Fields())
 	case d.Manager == "":
-		return d.Ref.String() + " was changed"
+		return fmt.Sprintf("%s was changed at %s", d.Ref, d.Fields())
 	}
-	return d.Ref.String() + " was changed by " + d.Manager
+	return fmt.Sprintf("%s was changed at %s by %s", d.Ref, d.Fields(), d.Manager)
+}
+
+// Fields lists the first of the paths.
+func (d Drift) Fields() string {
+	const most = 5
+	if len(d.Paths) > most {
+		return fmt.Sprintf("%s and %d more fields", strings.Join(d.Paths[:most], ", "), len(d.Paths)-most)
+	}
+	return strings.Join(d.Paths, ", ")
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/kube"
 	"github.com/addon-operator/addon-operator/pkg/module"
+	"github.com/addon-operator/addon-operator/pkg/object"
 	"github.com/addon-operator/addon-operator/pkg/report"
 	"github.com/addon-operator/addon-operator/pkg/schema"
 	"github.com/addon-operator/addon-operator/pkg/settings"
@@ -159,7 +160,10 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	w.cron = cron.New(cron.Config{Logger: cfg.Logger})
 	if w.helm, err = helm.New(helm.Config{REST: clients.REST, Discovery: clients.Discovery, Mapper: clients.Mapper,
 		Namespace: cfg.Namespace, Instance: cfg.instance(), Labels: extra, HistoryMax: cfg.HelmHistoryMax,
-		Timeout: cfg.HelmTimeout, Logger: cfg.Logger}); err != nil {
+		Timeout: cfg.HelmTimeout, Spare: func(ctx context.Context, release string, ref object.Ref) []string {
+			return w.tracker.Spared(ctx, release, ref)
+		},
+		Logger: cfg.Logger}); err != nil {
 		return nil, err
 	}
 	w.tracker = kube.NewTracker(clients, labels.SelectorFromSet(extra), func(m string, drifted bool) { w.loop.ObjectsChanged(m, drifted) }, cfg.Logger)

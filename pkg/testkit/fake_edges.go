@@ -277,6 +277,7 @@ func (w installer) apply(ctx context.Context, verb string, req installed.Request
 		return installed.Result{}, errors.New(message)
 	}
 	rel.Status, rel.InputDigest, rel.RenderDigest = installed.Deployed, req.InputDigest, r.RenderDigest
+	delete(w.drift, name)
 	if req.Maintenance {
 		rel.Labels = map[string]string{installed.LabelMaintenance: "true"}
 	}
@@ -352,6 +353,8 @@ func (w installer) Objects(_ context.Context, name string) ([]installed.Manifest
 }
 
 type tracker struct{ *World }
+
+func (w tracker) Configure(string, []module.HealthCheck, []module.DriftRule) {}
 
 func (w tracker) Hold(string, []object.Ref) {}
 
