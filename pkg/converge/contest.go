@@ -18,8 +18,8 @@ func (e *errContested) Error() string { return e.message }
 // wayOut is what can be done about a contested field.
 const wayOut = "or leave the field to it: drift.ignore in the module's module.yaml, or the annotation " + drift.Annotation + " on the object"
 
-// contest says who undoes what.
-func contest(d object.Drift) string {
+// contestOf says who undoes what.
+func contestOf(d object.Drift) string {
 	switch {
 	case d.Rewritten:
 		return fmt.Sprintf("%s: an admission policy or webhook gives %s another value than was written; take the object out of its rules, %s",
@@ -48,7 +48,7 @@ func (p *pass) drifted() (todo []object.Drift, contested []string) {
 				p.meter.ResourceAbsent(p.st.desc().Name, d.Namespace+"/"+d.Kind+"/"+d.Name)
 			}
 		case !d.Rewritten:
-			contested = append(contested, contest(d))
+			contested = append(contested, contestOf(d))
 		}
 	}
 	return todo, contested
@@ -61,7 +61,7 @@ func (p *pass) rewritten() (refs map[object.Ref]bool, contested []string) {
 	for _, d := range p.cfg.Ports.Tracker.Drift(p.st.desc().Name) {
 		if d.Rewritten {
 			refs[d.Ref] = true
-			contested = append(contested, contest(d))
+			contested = append(contested, contestOf(d))
 		}
 	}
 	return refs, contested

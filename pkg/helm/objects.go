@@ -206,7 +206,7 @@ func (o *objects) apply(ctx context.Context, it *item, who claim) error {
 		if err := who.check(it); err != nil {
 			return err
 		}
-		if err = o.patch(ctx, it, name); !apierrors.IsNotFound(err) {
+		if err = o.patch(ctx, it, who.name); !apierrors.IsNotFound(err) {
 			return err
 		}
 		it.live = nil
