@@ -111,11 +111,12 @@ func (s *Store) saveFacts(ctx context.Context, public map[string]string, private
 	return err
 }
 
-// secretFact says whether an operation of an owner's hook touches a secret leaf.
+// secretFact says whether an operation of an owner's hook touches a secret leaf, or
+// one that a Secret of the user gave.
 func (s *Store) secretFact(owner, _ string, op values.Stamped) bool {
 	section := values.Key(owner)
 	rest, ok := strings.CutPrefix(op.Path, "/"+section)
-	return ok && (rest == "" || rest[0] == '/') && s.schemas(section).IsSecret(rest)
+	return ok && (rest == "" || rest[0] == '/') && s.leavesIn(section).IsSecret(rest)
 }
 
 func factsDigest(public map[string]string, private map[string][]byte) (string, error) {

@@ -24,7 +24,8 @@ var errMoved = errors.New("the object was changed meanwhile")
 // Patch carries out a hook's config patch (C-327, C-381): it performs ops, whose
 // paths start with the section, on the section as it is now, writes the public
 // part into the ConfigMap and the secret leaves into the Secret, and returns the
-// reading that results. Secret leaves that the user wrote into the section move
+// reading that results. What valuesFrom gives to the section is there for ops, and
+// is not copied into it. Secret leaves that the user wrote into the section move
 // to the Secret too. Text that ops do not touch and other keys stay as they are.
 //
 // An object that somebody changed meanwhile is read again and ops are performed
@@ -90,8 +91,12 @@ func (p *patch) try(ctx context.Context) (settings.Settings, error) {
 	if err != nil {
 		return settings.Settings{}, err
 	}
-	want, err := p.perform(have)
+	from := settings.Merged(p.known.Sourced[p.section])
+	want, err := p.perform(values.Merge(from, have))
 	if err != nil {
+		return settings.Settings{}, err
+	}
+	if want, err = settings.Own(want, have, from); err != nil {
 		return settings.Settings{}, err
 	}
 	claims, err := p.contests.check(p.section, have, want)
@@ -244,10 +249,10 @@ func (p *patch) writeSection(ctx context.Context, cm *corev1.ConfigMap, text str
 	if err != nil {
 		return nil, err
 	}
-	applied, had, clean := "", false, ""
+	applied, clean := "", ""
 	if cm != nil {
-		applied, had = cm.Annotations[corev1.LastAppliedConfigAnnotation]
-		clean = p.withoutSecrets(applied)
+		applied = cm.Annotations[corev1.LastAppliedConfigAnnotation]
+		clean = withoutSecrets(applied, p.section, p.leaf)
 	}
 	// Secret leaves alone make no ConfigMap, for one that exists says what is off.
 	if cm == nil && len(public) == 0 || cm != nil && next == text && applied == clean {
@@ -255,37 +260,31 @@ func (p *patch) writeSection(ctx context.Context, cm *corev1.ConfigMap, text str
 	}
 	return p.putMap(ctx, cm, p.cfg.Name, func(cm *corev1.ConfigMap) {
 		cm.Data[p.section] = next
-		if !had || applied == clean {
-			return
-		}
-		cm.Annotations = maps.Clone(cm.Annotations)
-		if delete(cm.Annotations, corev1.LastAppliedConfigAnnotation); clean != "" {
-			cm.Annotations[corev1.LastAppliedConfigAnnotation] = clean
-		}
+		setApplied(cm, clean)
 	})
 }
 
-// withoutSecrets returns the annotation without secret leaves of the section;
-// "" for one that cannot be read but may hold some.
-func (p *patch) withoutSecrets(applied string) string {
-	if applied == "" || len(p.leaf.SecretPaths()) == 0 {
+// withoutSecrets returns the annotation without secret leaves of a section; "" for
+// one that cannot be read but may hold some.
+func withoutSecrets(applied, section string, leaf schema.Set) string {
+	if applied == "" || len(leaf.SecretPaths()) == 0 {
 		return applied
 	}
 	v, err := values.Decode([]byte(applied))
 	if err != nil {
 		return ""
 	}
-	text, ok := values.Get(v, "data", p.section)
+	text, ok := values.Get(v, "data", section)
 	if !ok {
 		return applied
 	}
 	s, _ := text.(string)
 	have, err := values.DecodeYAML([]byte(s))
-	section, isMap := have.(values.Map)
+	m, isMap := have.(values.Map)
 	if err != nil || have != nil && !isMap {
 		return ""
 	}
-	public, hidden := p.leaf.SplitSecrets(section)
+	public, hidden := leaf.SplitSecrets(m)
 	if hidden == nil {
 		return applied
 	}
@@ -293,7 +292,7 @@ func (p *patch) withoutSecrets(applied string) string {
 		return ""
 	}
 	data, _ := values.Get(v, "data")
-	data.(values.Map)[p.section] = s
+	data.(values.Map)[section] = s
 	out, err := json.Marshal(v)
 	if err != nil {
 		return ""
@@ -305,6 +304,7 @@ func (p *patch) withoutSecrets(applied string) string {
 // known: what else changed meanwhile is Run's to hand on.
 func (p *patch) settle(cm *corev1.ConfigMap, secret *corev1.Secret) settings.Settings {
 	now := p.parse(cm, secret)
+	now.Lay(p.known.Known, p.known)
 	p.known.Revision = now.Revision
 	p.known.Sections = maps.Clone(p.known.Sections)
 	if p.known.Sections == nil {

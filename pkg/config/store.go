@@ -1,7 +1,9 @@
 // Package config keeps the user's ConfigMap, the Secret beside it and the facts
-// in the cluster (section 9 of the contract).
+// in the cluster (section 9 of the contract). Secret leaves that the user wrote
+// into the ConfigMap are moved to the Secret.
 //
-//	ConfigMap NAME         the user's; written only to carry out a hook's config patch
+//	ConfigMap NAME         the user's; written only to carry out a hook's config patch,
+//	                       and to take secret leaves out of it
 //	Secret    NAME-values  config.<section>: secret leaves of a section, as YAML
 //	                       facts.<owner>:    secret facts
 //	ConfigMap NAME-facts   what hooks found out, and the last decisions
@@ -20,6 +22,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -72,7 +75,8 @@ type Store struct {
 	cfg      Config
 	maps     corev1client.ConfigMapInterface
 	secrets  corev1client.SecretInterface
-	contests contests
+	contests contests // of what hooks write
+	moves    contests // of what is moved to the Secret
 
 	// turn is taken while objects are read and what was read is handed on, so that
 	// readings are handed on in their order.
@@ -82,6 +86,9 @@ type Store struct {
 	// leaves are the last readable secret leaves by section.
 	leaves  map[string]values.Map
 	existed bool
+
+	newest atomic.Pointer[settings.Settings] // what known was handed on as, for who has no turn
+	logs   atomic.Bool                       // changes of the ConfigMap are logged
 
 	factsMu sync.Mutex
 	// saved is the digest of the facts that are in the cluster, "" if unknown.
@@ -103,7 +110,7 @@ func New(cfg Config) *Store {
 		cfg.Schemas = func(string) *schema.Set { return nil }
 	}
 	return &Store{
-		cfg: cfg, turn: make(chan struct{}, 1), contests: contests{now: cfg.Now},
+		cfg: cfg, turn: make(chan struct{}, 1), contests: contests{now: cfg.Now}, moves: contests{now: cfg.Now},
 		maps: cfg.Client.CoreV1().ConfigMaps(cfg.Namespace), secrets: cfg.Client.CoreV1().Secrets(cfg.Namespace),
 	}
 }
@@ -114,6 +121,19 @@ func (s *Store) schemas(section string) schema.Set {
 		return *set
 	}
 	return schema.Set{}
+}
+
+// leavesIn is schemas with what came from Secrets of the user as secret, too.
+func (s *Store) leavesIn(section string) schema.Set {
+	if now := s.newest.Load(); now != nil {
+		return s.schemas(section).Hide(now.FromSecrets(section))
+	}
+	return s.schemas(section)
+}
+
+func (s *Store) learn(now settings.Settings) {
+	s.known = now
+	s.newest.Store(&now)
 }
 
 // secretName is the Secret that goes with the ConfigMap.
@@ -140,16 +160,16 @@ func (s *Store) Load(ctx context.Context) (settings.Settings, error) {
 		return settings.Settings{}, err
 	}
 	defer s.give()
-	now, err := s.read(ctx)
+	now, err := s.read(ctx, false)
 	if err != nil {
 		return settings.Settings{}, err
 	}
-	s.known = now
+	s.learn(now)
 	return now, nil
 }
 
-// read needs the turn.
-func (s *Store) read(ctx context.Context) (settings.Settings, error) {
+// read needs the turn. It moves secret leaves first, if it may.
+func (s *Store) read(ctx context.Context, move bool) (settings.Settings, error) {
 	cm, err := s.getMap(ctx, s.cfg.Name)
 	if err != nil {
 		return settings.Settings{}, err
@@ -158,7 +178,33 @@ func (s *Store) read(ctx context.Context) (settings.Settings, error) {
 	if err != nil {
 		return settings.Settings{}, err
 	}
-	return s.parse(cm, secret), nil
+	exposed := s.known.Exposed
+	if move {
+		cm, secret, exposed = s.tidy(ctx, cm, secret)
+	}
+	now := s.parse(cm, secret)
+	now.Exposed = exposed
+	if err := s.lay(ctx, &now); err != nil {
+		return settings.Settings{}, err
+	}
+	return now, nil
+}
+
+// tidy moves secret leaves out of the ConfigMap. Settings count as they are when that fails.
+func (s *Store) tidy(ctx context.Context, cm *corev1.ConfigMap, secret *corev1.Secret) (*corev1.ConfigMap, *corev1.Secret, []settings.Problem) {
+	nextMap, nextSecret, exposed, err := s.moveLeaves(ctx, cm, secret)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.cfg.Logger.Warn("secret values cannot be moved from the ConfigMap to the Secret; they are used as they are", "error", err)
+		}
+		return cm, secret, s.known.Exposed
+	}
+	for _, p := range exposed {
+		if !slices.Contains(s.known.Exposed, p) {
+			s.cfg.Notify(p.Key, ReasonSecretExposed, p.Message)
+		}
+	}
+	return nextMap, nextSecret, exposed
 }
 
 // parse needs the turn; nil objects are absent.
@@ -239,7 +285,7 @@ func (s *Store) getSecret(ctx context.Context) (*corev1.Secret, error) {
 	return secret, nil
 }
 
-// Run watches both objects until ctx ends and calls changed, one call at a time,
+// Run watches both objects, and those that valuesFrom names, until ctx ends and calls changed, one call at a time,
 // with every reading that means something else than the last one known: read by
 // Load, handed to changed, or, for its own section, returned by Patch. So own
 // writes wake nobody (C-380, B-05), and edits that a Patch met on its way do.
@@ -262,12 +308,14 @@ func (s *Store) Run(ctx context.Context, changed func(settings.Settings)) error 
 	workers.Go(func() { secret.RunWithContext(ctx) })
 	defer workers.Wait()
 	signal()
-	s.follow(ctx, wake, changed)
+	sources := &sourceWatches{Store: s, signal: signal, running: map[object]context.CancelFunc{}}
+	defer sources.stop()
+	s.follow(ctx, wake, changed, sources)
 	return nil
 }
 
 // follow looks again after each wake-up, and after failures with backoff.
-func (s *Store) follow(ctx context.Context, wake <-chan struct{}, changed func(settings.Settings)) {
+func (s *Store) follow(ctx context.Context, wake <-chan struct{}, changed func(settings.Settings), sources *sourceWatches) {
 	delays := backoff{first: time.Second, most: 30 * time.Second}
 	var again <-chan time.Time
 	for {
@@ -278,7 +326,7 @@ func (s *Store) follow(ctx context.Context, wake <-chan struct{}, changed func(s
 		case <-again:
 		}
 		again = nil
-		if err := s.refresh(ctx, changed); err != nil && ctx.Err() == nil {
+		if err := s.refresh(ctx, changed, sources); err != nil && ctx.Err() == nil {
 			wait := delays.next()
 			s.cfg.Logger.Warn("settings cannot be read; the last ones stay in force", "error", err, "again", wait)
 			again = time.After(wait)
@@ -288,16 +336,21 @@ func (s *Store) follow(ctx context.Context, wake <-chan struct{}, changed func(s
 	}
 }
 
-func (s *Store) refresh(ctx context.Context, changed func(settings.Settings)) error {
+func (s *Store) refresh(ctx context.Context, changed func(settings.Settings), sources *sourceWatches) error {
 	if err := s.take(ctx); err != nil {
 		return err
 	}
 	defer s.give()
-	now, err := s.read(ctx)
-	if err != nil || settings.Equal(s.known, now) {
+	now, err := s.read(ctx, true)
+	if err != nil {
 		return err
 	}
-	s.known = now
+	sources.follow(ctx, now)
+	if settings.Equal(s.known, now) {
+		return nil
+	}
+	s.logChange(now)
+	s.learn(now)
 	changed(now)
 	return nil
 }

@@ -214,7 +214,7 @@ func (r host) patchConfig(ctx context.Context, h hook.Hook, ops []values.Op) (mo
 	if err != nil {
 		return false, fmt.Errorf("hook %s: config values patch: %w", h.ID, err)
 	}
-	moved, err = r.store.SetConfig(h.Owner, now.Sections[key], now.Revision)
+	moved, err = r.store.SetConfigHiding(h.Owner, now.Sections[key], now.FromSecrets(key), now.Revision)
 	if err != nil {
 		return false, fmt.Errorf("hook %s: config values patch: %w", h.ID, err)
 	}

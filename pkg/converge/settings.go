@@ -1,6 +1,7 @@
 package converge
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -44,7 +45,7 @@ func (l *Loop) applySettings(next settings.Settings) {
 	}
 	problems := problemsBySection(next)
 	wakeGlobal := next.Exists != before.Exists || !sameFlags(next.Enabled, before.Enabled)
-	globalEdited, err := l.setConfig(hook.Global, next.Sections["global"], next.Revision)
+	globalEdited, err := l.setConfig(hook.Global, next)
 	if err != nil {
 		problems["global"] = append(problems["global"], err.Error())
 	}
@@ -69,7 +70,7 @@ func (l *Loop) applySettings(next settings.Settings) {
 func problemsBySection(s settings.Settings) map[string][]string {
 	problems := map[string][]string{}
 	for _, p := range s.Problems {
-		section := sectionOf(p.Key)
+		section := settings.SectionOf(p.Key)
 		message := p.Message
 		if s.Exists {
 			message = p.Key + ": " + message
@@ -105,6 +106,7 @@ func (l *Loop) tellUnknown(before, next settings.Settings) {
 func (l *Loop) keep(before, next settings.Settings) settings.Settings {
 	next.Sections, next.Enabled, next.Maintenance = before.Sections, before.Enabled, before.Maintenance
 	next.PausedUntil = before.PausedUntil
+	next.ValuesFrom, next.Sourced, next.Unusable = before.ValuesFrom, before.Sourced, before.Unusable
 	message := "there is no ConfigMap " + l.cfg.Instance + "; what was read from it last stays in force until it is back"
 	for _, st := range l.all() {
 		next.Problems = append(next.Problems, settings.Problem{Key: st.desc().Key, Message: message})
@@ -136,15 +138,18 @@ func (l *Loop) unknown(s settings.Settings) []string {
 
 // setConfig puts a section in force and reports whether what the user wrote there
 // moved, be it to a value that was the default already (C-378).
-func (l *Loop) setConfig(o hook.Owner, section values.Map, revision int64) (edited bool, err error) {
+func (l *Loop) setConfig(o hook.Owner, next settings.Settings) (edited bool, err error) {
 	before := l.store.Section(o)
-	_, err = l.store.SetConfig(o, section, revision)
+	key := o.Section()
+	if _, err = l.store.SetConfigHiding(o, next.Sections[key], next.FromSecrets(key), next.Revision); err != nil {
+		err = fmt.Errorf("%w; the last valid values stay in force", err)
+	}
 	now := l.store.Section(o)
 	return before.HasConfig != now.HasConfig || before.ConfigValues.Digest() != now.ConfigValues.Digest(), err
 }
 
 func (l *Loop) applySection(st *moduleState, next settings.Settings, problems []string, globalEdited bool) {
-	edited, err := l.setConfig(st.unit.Owner, next.Sections[st.desc().Key], next.Revision)
+	edited, err := l.setConfig(st.unit.Owner, next)
 	if err != nil {
 		problems = append(problems, err.Error())
 	}
@@ -177,11 +182,11 @@ func (l *Loop) applySection(st *moduleState, next settings.Settings, problems []
 	}
 }
 
-// unreadable says that a section is there and cannot be parsed, and that no
-// reading of this process could.
+// unreadable says that a section is there and cannot be parsed, or lacks what
+// valuesFrom requires, and that no reading of this process was better.
 func unreadable(s settings.Settings, key string) bool {
 	_, ok := s.Sections[key]
-	return !ok && slices.ContainsFunc(s.Problems, func(p settings.Problem) bool { return p.Key == key })
+	return s.Unusable[key] || !ok && slices.ContainsFunc(s.Problems, func(p settings.Problem) bool { return p.Key == key })
 }
 
 // noteGlobal remembers what is wrong with the global section while none was ever valid, and
@@ -216,16 +221,6 @@ func (l *Loop) announce(module string, problems []string) {
 		l.log.With(where...).Error("ConfigMap key is not used; its last valid value stays in force", "problem", p)
 		l.cfg.Ports.Reporter.Event(module, true, status.ReasonConfigInvalid, p)
 	}
-}
-
-// sectionOf is the section key that a ConfigMap key belongs to.
-func sectionOf(key string) string {
-	for _, suffix := range []string{"Enabled", "Maintenance", "PausedUntil"} {
-		if s, ok := strings.CutSuffix(key, suffix); ok && s != "" {
-			return s
-		}
-	}
-	return key
 }
 
 func sameFlags(a, b map[string]bool) bool {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -70,7 +71,15 @@ func (s *Settings) add(key, text string) error {
 // suffixes are the settings of a module beside its section. The last four select
 // what version of a module runs; they are read elsewhere.
 func suffixes() []string {
-	return []string{"Enabled", "Maintenance", "PausedUntil", "Channel", "Version", "Update", "Source"}
+	return []string{"Enabled", "Maintenance", "PausedUntil", valuesFrom, "Channel", "Version", "Update", "Source"}
+}
+
+const valuesFrom = "ValuesFrom"
+
+// SectionOf is the section that a key of the ConfigMap is about.
+func SectionOf(key string) string {
+	base, _ := cutSuffix(key)
+	return base
 }
 
 func cutSuffix(key string) (base, suffix string) {
@@ -106,6 +115,12 @@ func (s *Settings) setting(base, suffix, key, text string) error {
 		}
 	case "PausedUntil":
 		return s.pause(base, key, text)
+	case valuesFrom:
+		sources, err := ParseSources(text)
+		if err != nil {
+			return err
+		}
+		s.from(base, sources)
 	}
 	return nil
 }
@@ -135,10 +150,17 @@ func (s *Settings) pauseUntil(base string, until time.Time) {
 	s.PausedUntil[base] = until
 }
 
+func (s *Settings) from(base string, sources []ValuesSource) {
+	if s.ValuesFrom == nil {
+		s.ValuesFrom = map[string][]ValuesSource{}
+	}
+	s.ValuesFrom[base] = sources
+}
+
 func section(key, text string) (values.Map, error) {
 	v, err := values.DecodeYAML([]byte(text))
 	if err != nil {
-		return nil, fmt.Errorf("expected YAML: %w; correct the text", err)
+		return nil, fmt.Errorf("expected YAML: %s; correct the text", unquoted(err))
 	}
 	switch m := v.(type) {
 	case values.Map:
@@ -160,8 +182,23 @@ func kind(v any) string {
 		return "a list"
 	case string:
 		return "text"
+	case values.Map:
+		return "an object"
+	case nil:
+		return "nothing"
 	}
-	return fmt.Sprintf("%v", v)
+	return fmt.Sprint(v)
+}
+
+// unquoted is an error of the YAML parser without what it quotes of the text, for
+// that may be secret.
+func unquoted(err error) string {
+	return regexp.MustCompile("'[^']*'|`[^`]*`|\"[^\"]*\"").ReplaceAllStringFunc(err.Error(), func(quote string) string {
+		if len(quote) <= len("':'") { // a character that the parser expected
+			return quote
+		}
+		return "…"
+	})
 }
 
 func brief(text string) string {
@@ -190,12 +227,16 @@ func (s *Settings) keep(key string, previous Settings) {
 		if until, ok := previous.PausedUntil[base]; ok {
 			s.pauseUntil(base, until)
 		}
+	case valuesFrom:
+		if sources, ok := previous.ValuesFrom[base]; ok {
+			s.from(base, sources)
+		}
 	}
 }
 
 // Equal says whether two readings mean the same, problems included.
 func Equal(a, b Settings) bool {
-	return a.Exists == b.Exists && len(Changed(a, b)) == 0 && slices.Equal(a.Problems, b.Problems)
+	return a.Exists == b.Exists && len(Changed(a, b)) == 0 && slices.Equal(a.Problems, b.Problems) && slices.Equal(a.Exposed, b.Exposed)
 }
 
 // Changed returns the keys of the ConfigMap whose values differ, sorted.
@@ -204,6 +245,8 @@ func Changed(a, b Settings) []string {
 	out = append(out, differing(a.Enabled, b.Enabled, "Enabled", func(x, y bool) bool { return x == y })...)
 	out = append(out, differing(a.Maintenance, b.Maintenance, "Maintenance", func(x, y string) bool { return x == y })...)
 	out = append(out, differing(a.PausedUntil, b.PausedUntil, "PausedUntil", time.Time.Equal)...)
+	out = append(out, differing(a.ValuesFrom, b.ValuesFrom, valuesFrom, slices.Equal)...)
+	out = append(out, differing(a.Sourced, b.Sourced, valuesFrom, func(x, y []Sourced) bool { return reflect.DeepEqual(x, y) })...)
 	slices.Sort(out)
 	return slices.Compact(out)
 }

@@ -27,6 +27,14 @@ type Settings struct {
 	PausedUntil map[string]time.Time
 	// ValuesFrom is `<camel>ValuesFrom` by section key: values kept in objects of the user.
 	ValuesFrom map[string][]ValuesSource
+	// Sourced is what those objects gave, by section key, in the order of ValuesFrom.
+	// The section has it merged in already, beneath what the user wrote there.
+	Sourced map[string][]Sourced
+	// Unusable are sections for which no reading of this process found all that
+	// ValuesFrom requires: nothing may be changed until there is one.
+	Unusable map[string]bool
+	// Exposed are sections whose secret leaves are still in the ConfigMap, and why. They are in force.
+	Exposed []Problem
 	// Problems are keys that could not be used, in the order of the keys. The last
 	// valid value of such a key stays in force.
 	Problems []Problem
