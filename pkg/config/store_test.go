@@ -111,6 +111,9 @@ func (f *fixture) edit(change func(*corev1.ConfigMap)) {
 	f.t.Helper()
 	for {
 		cm := f.configMap("addon-operator")
+		if cm.Data == nil {
+			cm.Data = map[string]string{}
+		}
 		change(cm)
 		_, err := f.client.CoreV1().ConfigMaps(f.ns).Update(f.t.Context(), cm, metav1.UpdateOptions{})
 		if err == nil {
