@@ -200,36 +200,6 @@ func TestMovesAndEditsAtOnce(t *testing.T) { // B-06
 	}
 }
 
-func TestChangesAreLoggedWithoutSecretsWhenAskedFor(t *testing.T) { // C-383
-	f := setup(t)
-	log := &strings.Builder{}
-	f.cfg.Logger = logTo(log)
-	f.LogEvents(true)
-	f.user(map[string]string{"prometheus": "size: 7\n"})
-	f.load()
-	readings := f.run()
-	f.edit(func(cm *corev1.ConfigMap) {
-		cm.Data["prometheus"] = "size: 8\nauth: {password: hunter2, user: u}\n"
-		cm.Data["prometheusEnabled"] = "true"
-	})
-	f.next(readings)
-	for _, want := range []string{"settings changed", `content.prometheus="{\"auth\":{\"password\":\"*****\",\"user\":\"u\"},\"size\":8}"`, "content.prometheusEnabled=true"} {
-		if !strings.Contains(log.String(), want) {
-			t.Errorf("%s is not in %s", want, log)
-		}
-	}
-	if strings.Contains(log.String(), "hunter2") {
-		t.Error(log)
-	}
-	f.LogEvents(false)
-	before := strings.Count(log.String(), "settings changed")
-	f.edit(func(cm *corev1.ConfigMap) { cm.Data["prometheusEnabled"] = "false" })
-	f.next(readings)
-	if strings.Count(log.String(), "settings changed") != before {
-		t.Error("it is still logged")
-	}
-}
-
 func (f *fixture) object(kind, name, key, text string) {
 	f.t.Helper()
 	ctx := f.t.Context()

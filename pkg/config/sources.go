@@ -104,7 +104,6 @@ func (d data) layer(source settings.ValuesSource) (values.Map, error) {
 // goroutine that made them uses them.
 type sourceWatches struct {
 	*Store
-	signal  func()
 	running map[object]context.CancelFunc
 	workers sync.WaitGroup
 }
@@ -140,7 +139,7 @@ func (w *sourceWatches) start(ctx context.Context, at object) {
 		informer = coreinformers.NewFilteredConfigMapInformer(w.cfg.Client, w.cfg.Namespace, 0, cache.Indexers{}, byName(at.name))
 	}
 	// The content is read when it counts; the watch needs to know that it moved.
-	err := errors.Join(informer.SetTransform(onlyVersion), onChange(informer, sameVersion, w.signal))
+	err := errors.Join(informer.SetTransform(onlyVersion), onChange(informer, sameVersion, w.Look))
 	if err != nil {
 		w.cfg.Logger.Error("object with values cannot be watched", "kind", at.kind, "name", at.name, "error", err)
 		return

@@ -1,9 +1,7 @@
 package config
 
 import (
-	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,22 +11,6 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/settings"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
-
-// lockedWriter lets goroutines write to one buffer.
-type lockedWriter struct {
-	mu sync.Mutex
-	to *strings.Builder
-}
-
-func (l *lockedWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.to.Write(p)
-}
-
-func logTo(b *strings.Builder) *slog.Logger {
-	return slog.New(slog.NewTextHandler(&lockedWriter{to: b}, nil))
-}
 
 // until waits for a reading in which a section of prometheus is as wanted.
 func (f *fixture) until(ch <-chan settings.Settings, want values.Map) settings.Settings {

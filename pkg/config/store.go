@@ -88,7 +88,7 @@ type Store struct {
 	existed bool
 
 	newest atomic.Pointer[settings.Settings] // what known was handed on as, for who has no turn
-	logs   atomic.Bool                       // changes of the ConfigMap are logged
+	wake   chan struct{}                     // somebody wants the objects to be read again
 
 	factsMu sync.Mutex
 	// saved is the digest of the facts that are in the cluster, "" if unknown.
@@ -110,7 +110,7 @@ func New(cfg Config) *Store {
 		cfg.Schemas = func(string) *schema.Set { return nil }
 	}
 	return &Store{
-		cfg: cfg, turn: make(chan struct{}, 1), contests: contests{now: cfg.Now}, moves: contests{now: cfg.Now},
+		cfg: cfg, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), contests: contests{now: cfg.Now}, moves: contests{now: cfg.Now},
 		maps: cfg.Client.CoreV1().ConfigMaps(cfg.Namespace), secrets: cfg.Client.CoreV1().Secrets(cfg.Namespace),
 	}
 }
@@ -291,38 +291,39 @@ func (s *Store) getSecret(ctx context.Context) (*corev1.Secret, error) {
 // writes wake nobody (C-380, B-05), and edits that a Patch met on its way do.
 // changed must not call methods of the Store.
 func (s *Store) Run(ctx context.Context, changed func(settings.Settings)) error {
-	wake := make(chan struct{}, 1)
-	signal := func() {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	}
 	config := coreinformers.NewFilteredConfigMapInformer(s.cfg.Client, s.cfg.Namespace, 0, cache.Indexers{}, byName(s.cfg.Name))
 	secret := coreinformers.NewFilteredSecretInformer(s.cfg.Client, s.cfg.Namespace, 0, cache.Indexers{}, byName(s.secretName()))
-	if err := errors.Join(onChange(config, sameData, signal), onChange(secret, sameLeaves, signal)); err != nil {
+	if err := errors.Join(onChange(config, sameData, s.Look), onChange(secret, sameLeaves, s.Look)); err != nil {
 		return fmt.Errorf("watch of ConfigMap %s/%s: %w", s.cfg.Namespace, s.cfg.Name, err)
 	}
 	var workers sync.WaitGroup
 	workers.Go(func() { config.RunWithContext(ctx) })
 	workers.Go(func() { secret.RunWithContext(ctx) })
 	defer workers.Wait()
-	signal()
-	sources := &sourceWatches{Store: s, signal: signal, running: map[object]context.CancelFunc{}}
+	s.Look()
+	sources := &sourceWatches{Store: s, running: map[object]context.CancelFunc{}}
 	defer sources.stop()
-	s.follow(ctx, wake, changed, sources)
+	s.follow(ctx, changed, sources)
 	return nil
 }
 
+// Look has Run read everything again, as other schemas may call other leaves secret.
+func (s *Store) Look() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
 // follow looks again after each wake-up, and after failures with backoff.
-func (s *Store) follow(ctx context.Context, wake <-chan struct{}, changed func(settings.Settings), sources *sourceWatches) {
+func (s *Store) follow(ctx context.Context, changed func(settings.Settings), sources *sourceWatches) {
 	delays := backoff{first: time.Second, most: 30 * time.Second}
 	var again <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-wake:
+		case <-s.wake:
 		case <-again:
 		}
 		again = nil
@@ -349,7 +350,6 @@ func (s *Store) refresh(ctx context.Context, changed func(settings.Settings), so
 	if settings.Equal(s.known, now) {
 		return nil
 	}
-	s.logChange(now)
 	s.learn(now)
 	changed(now)
 	return nil

@@ -39,6 +39,7 @@ func (w *wiring) reread(ctx context.Context) {
 	set, err := w.readAtRest()
 	if err == nil {
 		err = w.loop.Replace(ctx, set)
+		w.store.Look() // other leaves may be secret now
 	}
 	if err != nil && ctx.Err() == nil {
 		message := "the modules' directories cannot be read anew; what was read before stays in force: " + err.Error()

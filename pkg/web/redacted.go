@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -40,5 +41,7 @@ func (w *redacted) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // showsSecrets says that a render is asked for with its secrets.
 func showsSecrets(r *http.Request) bool {
-	return strings.HasSuffix(r.URL.Path, "/render") && r.URL.Query().Get("secrets") == "true"
+	path, _ := split(r.URL.Path)
+	secrets, err := strconv.ParseBool(r.URL.Query().Get("secrets"))
+	return err == nil && secrets && strings.HasSuffix(path, "/render")
 }
