@@ -105,7 +105,8 @@ func (m *mover) plan(cm *corev1.ConfigMap) (moves []move, problems []settings.Pr
 		one := move{section: section, hidden: hidden}
 		one.text, err = settings.TakeOut(cm.Data[section], public)
 		if err == nil {
-			one.claims, err = m.moves.check(section, have, public)
+			// The same value again is a move undone; another one is a change.
+			one.claims, err = m.moves.check(section, values.Map{}, hidden)
 		}
 		if err != nil {
 			one.exposed = m.explain(section, hidden, err)

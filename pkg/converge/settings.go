@@ -1,7 +1,6 @@
 package converge
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -141,9 +140,7 @@ func (l *Loop) unknown(s settings.Settings) []string {
 func (l *Loop) setConfig(o hook.Owner, next settings.Settings) (edited bool, err error) {
 	before := l.store.Section(o)
 	key := o.Section()
-	if _, err = l.store.SetConfigHiding(o, next.Sections[key], next.FromSecrets(key), next.Revision); err != nil {
-		err = fmt.Errorf("%w; the last valid values stay in force", err)
-	}
+	_, err = l.store.SetConfigHiding(o, next.Sections[key], next.FromSecrets(key), next.Revision)
 	now := l.store.Section(o)
 	return before.HasConfig != now.HasConfig || before.ConfigValues.Digest() != now.ConfigValues.Digest(), err
 }

@@ -20,3 +20,6 @@ func TestSoakKills(t *testing.T) {
 
 // TestSoakOutage takes the API server away for half a minute in the middle of an upgrade.
 func TestSoakOutage(t *testing.T) { outage(t, 30*time.Second) }
+
+// TestSoakEdits has a user and a hook edit the ConfigMap at once, 500 times.
+func TestSoakEdits(t *testing.T) { edited(t, 500) }
