@@ -154,7 +154,7 @@ jq '[{op: "add", path: "/laterkind/names", value: ([.[-1].snapshots.late[] | .fi
 	b.eventually(func() bool { return b.shows("laterkind", "names", "x") }, "the object of the new kind is shown")
 }
 
-// C-328, C-335 … C-338: flags of global hooks, the script's veto, and a script that fails.
+// C-328, C-329, C-335 … C-338: flags of global hooks, the script's veto, and a script that fails.
 func TestWhoDecidesThatAModuleIsOn(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)

@@ -6,6 +6,7 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/installed"
 )
 
+// C-436, C-437.
 func TestDecide(t *testing.T) {
 	want := installed.Rendered{RenderDigest: "d"}
 	for name, c := range map[string]struct {
