@@ -18,12 +18,14 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	k8sschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/addon-operator/addon-operator/deploy"
@@ -43,6 +45,7 @@ func TestDoctorFindsPlantedFaultsAndNoOthers(t *testing.T) {
 	p := &plot{bed: newBedOn(t, cluster)}
 	p.Namespace, p.Config.Namespace = deployed, deployed
 	p.deploy("namespace.yaml", "rbac.yaml", "service.yaml", "deployment.yaml")
+	p.alone()
 	p.chart("100-web", shown("web", "is", "here"))
 	p.files(map[string]string{
 		"modules/100-web/hooks/before.sh":            script("beforeHelm: 1", `[[ $(jq -r .web.note "$VALUES_PATH") != broken ]]`),
@@ -132,6 +135,30 @@ func printed(found []doctor.Finding) string {
 	return b.String()
 }
 
+// alone has the Deployment say what is true here: one operator, without an election.
+func (p *plot) alone() {
+	p.deployment(func(d *appsv1.Deployment) {
+		*d.Spec.Replicas = 1
+		c := &d.Spec.Template.Spec.Containers[0]
+		c.Env = slices.DeleteFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "ADDON_OPERATOR_HA" })
+	})
+}
+
+// deployment edits that of the operator; its controller writes there as well.
+func (p *plot) deployment(edit func(*appsv1.Deployment)) {
+	p.t.Helper()
+	api := p.Client.AppsV1().Deployments(deployed)
+	p.must(nil, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		d, err := api.Get(p.ctx, deployed, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		edit(d)
+		_, err = api.Update(p.ctx, d, metav1.UpdateOptions{})
+		return err
+	}))
+}
+
 // must ends the test when something could not be planted.
 func (p *plot) must(what any, err error) {
 	p.t.Helper()
@@ -171,9 +198,10 @@ func (p *plot) replicas() {
 	old.Spec.Selector.MatchLabels, old.Spec.Template.Labels = labels, labels
 	old.Spec.Template.Spec.Containers[0].Image = "ghcr.io/flant/addon-operator:v1.6.5"
 	p.must(api.Create(p.ctx, old, metav1.CreateOptions{}))
-	c := &d.Spec.Template.Spec.Containers[0]
-	c.Env = append(c.Env, corev1.EnvVar{Name: "ADDON_OPERATOR_HA", Value: "true"})
-	p.must(api.Update(p.ctx, d, metav1.UpdateOptions{}))
+	p.deployment(func(d *appsv1.Deployment) {
+		c := &d.Spec.Template.Spec.Containers[0]
+		c.Env = append(c.Env, corev1.EnvVar{Name: "ADDON_OPERATOR_HA", Value: "true"})
+	})
 	holder, seconds, at := "dead-replica", int32(15), metav1.NewMicroTime(time.Now().Add(-time.Hour))
 	p.must(p.Client.CoordinationV1().Leases(deployed).Create(p.ctx, &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Name: "addon-operator-leader-election"},
