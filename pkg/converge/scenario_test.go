@@ -233,6 +233,8 @@ func (s *scenario) module(words []string) error {
 			return nil
 		case "nochart":
 			d.HasChart = false
+		case "onFailure":
+			d.OnFailure = module.FailurePolicy(value)
 		case "script":
 			d.EnabledScript = "/enabled"
 		case "requires":

@@ -1,9 +1,14 @@
 package helm
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -533,15 +538,15 @@ func TestWhatLookupReadIsAnInput(t *testing.T) { // C-440
 	if d := digest(p.Client); d != r.InputDigest {
 		t.Errorf("nothing moved, but the digest went from %s to %s", r.InputDigest, d)
 	}
-	maps := p.kube.CoreV1().ConfigMaps(p.apps)
+	sources := p.kube.CoreV1().ConfigMaps(p.apps)
 	src := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "source"}, Data: map[string]string{"value": "one"}}
-	src = ok(maps.Create(t.Context(), src, metav1.CreateOptions{}))(t)
+	src = ok(sources.Create(t.Context(), src, metav1.CreateOptions{}))(t)
 	if digest(p.Client) == r.InputDigest {
 		t.Error("an object that lookup asked for appeared, and the digest did not move")
 	}
 	_, r = p.render(m, "")
 	src.Data["value"] = "two"
-	ok(maps.Update(t.Context(), src, metav1.UpdateOptions{}))(t)
+	ok(sources.Update(t.Context(), src, metav1.UpdateOptions{}))(t)
 	if digest(p.Client) == r.InputDigest {
 		t.Error("an object that lookup read changed, and the digest did not move")
 	}
@@ -630,5 +635,76 @@ func TestSymlinksAndHelmignoreInCharts(t *testing.T) { // C-286
 	m.Digest += "x"
 	if _, err := offline(t).Render(t.Context(), request(t, m, "")); err == nil || !strings.Contains(err.Error(), "symlink loop") {
 		t.Errorf("a loop of symlinks: %v", err)
+	}
+}
+
+// tgz packs files into a chart archive.
+func tgz(t *testing.T, name string, f files) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	for _, path := range slices.Sorted(maps.Keys(f)) {
+		h := &tar.Header{Name: name + "/" + path, Mode: 0o600, Size: int64(len(f[path])), Typeflag: tar.TypeReg}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, f[path]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestVendoredChartsFollowHelmsRules(t *testing.T) { // C-440
+	t.Parallel()
+	sub := func(name string) files {
+		return files{
+			"Chart.yaml":  chartYAML(name),
+			"values.yaml": "size: 1\nname: " + name + "\nexports: {shared: {from: " + name + "}}\n",
+			"templates/a.yaml": "{{ include `lib.cm` . }}\n---\napiVersion: v1\nkind: ConfigMap\n" +
+				"metadata: {name: '{{ .Values.name }}-hook', annotations: {helm.sh/hook: post-install}}\n",
+		}
+	}
+	f := files{
+		"Chart.yaml": chartYAML("web") + "dependencies:\n" +
+			"- {name: packed, version: 1.x}\n" +
+			"- {name: dir, version: 1.0.0, alias: first}\n" +
+			"- {name: dir, version: 1.0.0, alias: second, condition: second.enabled}\n" +
+			"- {name: tagged, version: 1.0.0, tags: [extras]}\n" +
+			"- {name: lib, version: 1.0.0}\n",
+		"charts/lib/Chart.yaml": chartYAML("lib") + "type: library\n",
+		"charts/lib/templates/_cm.tpl": "{{ define `lib.cm` }}apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Values.name }}'}\n" +
+			"data: {size: '{{ .Values.size }}', zone: '{{ .Values.global.zone }}'}{{ end }}",
+		"charts/lib/templates/never.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: of-library}\n",
+		"charts/packed-1.2.3.tgz":         tgz(t, "packed", sub("packed")),
+	}
+	for path, text := range sub("dir") {
+		f["charts/dir/"+path] = text
+	}
+	for path, text := range sub("tagged") {
+		f["charts/tagged/"+path] = text
+	}
+	r := mustRender(t, offline(t), aModule(t, "web", f),
+		"{global: {zone: z1}, packed: {size: 7}, first: {name: one}, second: {name: two, enabled: false}, tags: {extras: false}}")
+	for _, part := range []string{"name: packed\n", "size: \"7\"", "name: one\n", "zone: z1", "# Source: web/charts/packed/templates/a.yaml", "# Source: web/charts/first/templates/a.yaml"} {
+		if !strings.Contains(r.Manifest, part) {
+			t.Errorf("%q is not in\n%s", part, r.Manifest)
+		}
+	}
+	for _, part := range []string{"name: two", "name: tagged", "of-library"} {
+		if strings.Contains(r.Manifest+r.Hooks, part) {
+			t.Errorf("%q is in\n%s", part, r.Manifest)
+		}
+	}
+	// C-433: the label is on every object, of subcharts and chart hooks too.
+	if n, objs := strings.Count(r.Manifest, "heritage: addon-operator"), len(r.Objects); n != 2 || objs != 2 {
+		t.Errorf("%d labels on %d objects", n, objs)
+	}
+	if n := strings.Count(r.Hooks, "heritage: addon-operator"); n != 2 || !strings.Contains(r.Hooks, "one-hook") {
+		t.Errorf("%d labels on the chart hooks\n%s", n, r.Hooks)
 	}
 }

@@ -261,6 +261,8 @@ func TestABadModuleIsBrokenAndNamesTheFile(t *testing.T) { // C-285, C-318, C-34
 		"values whose section is a list": {"values.yaml", "theModule: []", []string{"values.yaml", "theModule"}},
 		"a module.yaml that is a list":   {"module.yaml", "[]", []string{"module.yaml", "object"}},
 		"an unknown pod security level":  {"module.yaml", "podSecurity: none", []string{"module.yaml", "podSecurity", "restricted"}},
+		"an unknown adoption":            {"module.yaml", "adopt: sometimes", []string{"adopt", "unowned or never or always"}},
+		"an unknown policy of failures":  {"module.yaml", "onFailure: ignore", []string{"onFailure", "keep or rollback"}},
 		"a namespace with a capital":     {"module.yaml", "namespace: Abc", []string{"namespace", "Abc"}},
 		"a version that is none":         {"module.yaml", "version: newest", []string{"version", "newest"}},
 		"a version that is a number":     {"module.yaml", "version: 1.2", []string{"version", "quote"}},
@@ -298,6 +300,8 @@ want: [{module: prometheus}]
 wants: [other, prometheus]
 inputs: [global.images, discovery.nodes]
 exports: [ingressClass, a.b]
+adopt: never
+onFailure: rollback
 tags: [x]
 `, "402-ingress-nginx/Chart.yaml": "version: 9.9.9"}))
 	m := set.Get("ingress-nginx")
@@ -306,6 +310,9 @@ tags: [x]
 	}
 	if m.Version != "0.1.0" || m.Description != "Ingress" || m.Namespace != "ingress-nginx" || m.PodSecurity != "privileged" || m.Weight != 402 || m.Key != "ingressNginx" {
 		t.Errorf("%+v", m)
+	}
+	if m.Adopt != AdoptNever || m.OnFailure != RollBack {
+		t.Errorf("adopt %q, onFailure %q", m.Adopt, m.OnFailure)
 	}
 	if d := cmp.Diff([]Requirement{{"cert-manager", ">=1.2"}, {"plain", ""}}, m.Requires); d != "" {
 		t.Error(d)

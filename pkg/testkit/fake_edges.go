@@ -258,8 +258,9 @@ func (w installer) apply(ctx context.Context, verb string, req installed.Request
 	name := req.Module.Name
 	w.mu.Lock()
 	next := 1
-	if have := w.releases[name]; have != nil {
-		next = have.Revision + 1
+	was := w.releases[name]
+	if was != nil {
+		next = was.Revision + 1
 	}
 	w.note(name, "%s revision %d: %s", verb, next, r.Manifest)
 	rel := &fakeRelease{Release: installed.Release{Name: name, Revision: next, Status: installed.PendingInstall, Instance: Instance},
@@ -272,6 +273,12 @@ func (w installer) apply(ctx context.Context, verb string, req installed.Request
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if message != "" && req.Module.OnFailure == module.RollBack && was != nil {
+		back := &installed.RolledBack{Failed: rel.Revision, To: was.Revision, Digest: r.InputDigest, Cause: errors.New(message)}
+		rel.Release = was.Release
+		rel.Revision, rel.Rejected, rel.RejectedBecause = back.Failed+1, back.Digest, back.Error()
+		return installed.Result{Release: rel.Release, Objects: rel.Objects}, back
+	}
 	if message != "" {
 		rel.Status = installed.Failed
 		return installed.Result{}, errors.New(message)
