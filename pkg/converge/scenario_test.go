@@ -32,7 +32,9 @@ import (
 var rewrite = flag.Bool("rewrite", false, "write what scenarios do into their files")
 
 // TestScenarios runs testdata/scenarios: blocks of commands, each followed by the
-// effects that they have on the outside world. See testdata/scenarios/README.md.
+// effects that they have on the outside world. See testdata/scenarios/README.md. Among them:
+// C-425 (disable-enable, removal-cut-short), C-426 and C-427 (purge), C-435 and C-437
+// (recover), C-432 (rollback).
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("../../testdata/scenarios/*.txt")
 	if err != nil || len(files) == 0 {

@@ -210,7 +210,7 @@ func TestAdoption(t *testing.T) { // C-432
 	}
 }
 
-func TestReleasesOfPlainHelmAreTakenOver(t *testing.T) { // B-15
+func TestReleasesOfPlainHelmAreTakenOver(t *testing.T) { // C-435, B-15
 	p := newPlace(t)
 	for name, c := range map[string]struct{ driver, records, objects string }{
 		"in our place":                       {"secret", p.ops, p.ops},
@@ -253,7 +253,7 @@ func TestReleasesOfPlainHelmAreTakenOver(t *testing.T) { // B-15
 	}
 }
 
-func TestOldHistoryBlocksNothing(t *testing.T) {
+func TestOldHistoryBlocksNothing(t *testing.T) { // C-437
 	p := newPlace(t)
 	m := aModule(t, "web", files{"templates/a.yaml": cm("a", "{{ .Values.a }}") + "{{ if .Values.b }}" + cm("b", "1") + "{{ end }}"})
 	secrets := p.kube.CoreV1().Secrets(p.ops)
@@ -305,7 +305,7 @@ func TestOldHistoryBlocksNothing(t *testing.T) {
 
 const invalidService = "apiVersion: v1\nkind: Service\nmetadata: {name: b}\nspec: {ports: [{port: 0}]}\n"
 
-func TestAFailedUpgradeIsRolledBackByPolicy(t *testing.T) {
+func TestAFailedUpgradeIsRolledBackByPolicy(t *testing.T) { // C-432, C-438
 	p := newPlace(t)
 	hook := func(event string) string {
 		return fmt.Sprintf("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, annotations: {helm.sh/hook: %s}}\ndata: {value: '{{ .Values.a }}'}\n", event, event)
@@ -500,7 +500,7 @@ func TestAChartHookThatDoesNotEndWellSaysWhatItsPodDid(t *testing.T) { // C-441
 	}
 }
 
-func TestAJobThatItsTTLRemovedIsNotBroughtBackUntilTheNextUpgrade(t *testing.T) {
+func TestAJobThatItsTTLRemovedIsNotBroughtBackUntilTheNextUpgrade(t *testing.T) { // C-436
 	p := newPlace(t)
 	job := strings.Replace(aJob("once", "a: b", "ttlSecondsAfterFinished: 0"), "nodeSelector: {nowhere: 'yes'}, ", "", 1)
 	m := aModule(t, "web", files{"templates/a.yaml": cm("a", "{{ .Values.a }}") + job})
