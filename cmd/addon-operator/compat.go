@@ -57,8 +57,8 @@ func (s *startSettings) leftOut() leftOut {
 		{"admission-server-listen-port", "ADDON_OPERATOR_ADMISSION_SERVER_LISTEN_PORT", nil, admission},
 		{"admission-server-certs-dir", "ADDON_OPERATOR_ADMISSION_SERVER_CERTS_DIR", nil, admission},
 		{"admission-server-enabled", "ADDON_OPERATOR_ADMISSION_SERVER_ENABLED", off, admission},
-		{"", "HELM_DRIVER", []string{"secret", "secrets"}, "releases are kept in Secrets; records elsewhere are not read: each module's objects are taken over by a new release " +
-			"when it is applied, and the old records may be deleted then"},
+		{"", "HELM_DRIVER", []string{"secret", "secrets"}, "releases are kept in Secrets; records in ConfigMaps are moved there when their module is first applied, " +
+			"and are not seen before"},
 		{"", "USE_NELM", off, "charts are applied by Helm's own library"},
 		{"", "NELM_DEPENDENCY_GRAPH_ENABLED", off, "charts are applied by Helm's own library, kind by kind in its order"},
 		{"", "TRACING_OTLP_ENDPOINT", nil, tracing},
