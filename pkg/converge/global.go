@@ -208,6 +208,7 @@ func (p globalPass) record(st *moduleState, d enable.Decision) {
 		p.log.Info("module decided", "module", st.desc().Name, "on", d.On, "why", d.Why)
 	}
 	if d.Err != nil {
+		p.meter.DiscoverFailed()
 		p.log.Error("enabled script failed", "module", st.desc().Name, "error", d.Err)
 		p.cfg.Ports.Reporter.Event(st.desc().Name, true, status.ReasonScriptFailed, d.Err.Error())
 		p.keys.add(st.desc().Name, becauseHealth)
@@ -276,6 +277,9 @@ func (p globalPass) settle(ctx context.Context, why reason) {
 	p.afterAll.attempted = g.Revision
 	p.afterAll.mu.Unlock()
 	if !due {
+		if !backoff {
+			p.converges()
+		}
 		return
 	}
 	before := p.store.Section(hook.Global).Values.Digest()
@@ -292,6 +296,7 @@ func (p globalPass) settle(ctx context.Context, why reason) {
 		p.afterAll.mu.Unlock()
 	} else {
 		p.keys.succeeded(globalKey, becauseSettled)
+		p.converges()
 		p.finishAfterAll(g, eff.Flags || before != p.store.Section(hook.Global).Values.Digest())
 	}
 	if p.converged.CompareAndSwap(false, true) {
@@ -318,6 +323,7 @@ func (p globalPass) finishAfterAll(g *Published, moved bool) {
 		p.keys.after(globalKey, time.Minute, becauseInputs)
 	default:
 		p.afterAll.row++
+		p.convergence.begin(causeGlobal)
 		p.keys.add(globalKey, becauseInputs)
 	}
 }

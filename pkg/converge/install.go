@@ -29,6 +29,7 @@ func (p *pass) install(ctx, hooks context.Context) error {
 	if err != nil {
 		return because(status.ReasonRenderFailed, err)
 	}
+	p.operated("check-upgrade", began)
 	p.input = req.InputDigest
 	if p.known(req.InputDigest) {
 		p.pardon()
@@ -45,6 +46,11 @@ func (p *pass) install(ctx, hooks context.Context) error {
 		p.log.Warn(w, "module", p.st.desc().Name)
 	}
 	return p.act(ctx, hooks, req, rendered)
+}
+
+// operated measures a part of Helm's work (C-508).
+func (p *pass) operated(operation string, began time.Time) {
+	p.meter.HelmOperation(p.st.desc().Name, p.why.String(), operation, time.Since(began))
 }
 
 func (p *pass) request(ctx context.Context) (installed.Request, error) {
@@ -81,6 +87,7 @@ func (p *pass) render(ctx context.Context, req installed.Request) (installed.Ren
 	defer p.renders.Release(1)
 	p.step("rendering")
 	p.rendered = true
+	defer p.operated("template", time.Now())
 	rendered, err := p.cfg.Ports.Installer.Render(ctx, req)
 	p.st.edit(func(st *moduleState) { st.fromCluster = rendered.ReadsCluster })
 	return rendered, err
@@ -150,6 +157,7 @@ func (p *pass) ensureNamespace(ctx context.Context) error {
 }
 
 func (p *pass) perform(ctx context.Context, a release.Action, have installed.Release, req installed.Request, r installed.Rendered) (installed.Result, error) {
+	defer p.operated("upgrade", time.Now())
 	inst := p.cfg.Ports.Installer
 	switch a {
 	case release.Install:

@@ -126,6 +126,7 @@ type Loop struct {
 	changes    changes
 	// globalProblem is what is wrong with the global section of the ConfigMap; nil before the first reading.
 	globalProblem atomic.Pointer[string]
+	convergence   convergence
 }
 
 // configured is the newest reading of the ConfigMap.
@@ -152,7 +153,7 @@ func New(cfg Config) *Loop {
 	}
 	engine := hookrun.Config{
 		Executables: cfg.Ports.Executables, Watcher: cfg.Ports.Watcher, Scheduler: cfg.Ports.Scheduler,
-		Host: host{l}, Compacted: l.meter.Compacted, Acted: l.meter.QueueAction, Ticks: l.converged.Load, Logger: l.log,
+		Host: host{l}, Compacted: l.meter.Compacted, Acted: l.meter.QueueAction, Missing: l.meter.MonitorMissing, Ticks: l.converged.Load, Logger: l.log,
 	}
 	if cfg.Ports.Webhooks != nil {
 		engine.Webhooks = cfg.Ports.Webhooks
@@ -180,6 +181,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	l.configSeen.Store(l.cfg.Facts.ConfigSeen)
 	l.observeReleases(ctx)
 	l.foundReleases = l.anyRelease()
+	l.convergence.begin(causeStart)
 	l.applyFirst(l.cfg.Settings)
 	l.keys.add(globalKey, becauseInputs)
 	background.Go(func() { purger{l}.run(ctx) })
@@ -286,6 +288,7 @@ func (l *Loop) process(ctx context.Context, key string, why reason) {
 // changed wakes an owner after a commit outside of its pass.
 func (l *Loop) changed(o hook.Owner) {
 	if o.IsGlobal() {
+		l.convergence.begin(causeGlobal)
 		l.keys.add(globalKey, becauseInputs)
 		return
 	}

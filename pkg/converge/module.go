@@ -105,6 +105,9 @@ func (p *pass) leave(ctx context.Context) error {
 		p.inputs = p.Loop.inputs(p.st, p.st.desc(), p.g)
 		p.settle(err)
 	}
+	if w := (*waiting)(nil); !errors.As(err, &w) {
+		p.meter.ModuleDeleteFailed(p.st.desc().Name)
+	}
 	p.finish(err)
 	return err
 }

@@ -107,6 +107,16 @@ type Meter interface {
 	// QueueAction is told how long an action on a lane took (C-501).
 	QueueAction(lane, action string, took time.Duration)
 	ModuleRun(r ModuleRun)
+	// HelmOperation is told how long a part of Helm's work took: template, check-upgrade or upgrade (C-508).
+	HelmOperation(module, activation, operation string, took time.Duration)
+	// ModuleDeleteFailed is told of a removal that failed and is tried again.
+	ModuleDeleteFailed(module string)
+	// DiscoverFailed is told that the decision about a module, or the reading of modules, failed.
+	DiscoverFailed()
+	// Converged is told that a convergence ended, and what it began with (C-511).
+	Converged(activation string, took time.Duration)
+	// MonitorMissing is told of a snapshot asked of a binding that is not watched.
+	MonitorMissing(binding string)
 	// ResourceAbsent is told of an object of a release that was deleted and is brought back (C-445).
 	ResourceAbsent(module, resource string)
 }

@@ -97,6 +97,7 @@ func (l *Loop) Replace(ctx context.Context, set *module.Set) error {
 		l.refresh(st)
 		l.keys.add(st.desc().Name, becauseInputs)
 	}
+	l.convergence.begin(causeFiles)
 	l.keys.add(globalKey, becauseInputs)
 	return nil
 }

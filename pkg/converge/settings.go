@@ -62,6 +62,7 @@ func (l *Loop) applySettings(next settings.Settings) {
 	}
 	l.tellUnknown(before, next)
 	if wakeGlobal {
+		l.convergence.begin(causeConfig)
 		l.keys.add(globalKey, becauseInputs)
 	}
 }

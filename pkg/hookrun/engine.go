@@ -111,6 +111,8 @@ type Config struct {
 	Compacted func(lane string, id hook.ID)
 	// Acted, if set, is told how long an action on a lane took: add or remove (C-501).
 	Acted func(lane, action string, took time.Duration)
+	// Missing, if set, is told of a snapshot asked of a binding that is not watched (C-503).
+	Missing func(binding string)
 	// Ticks says whether schedules run yet (C-190).
 	Ticks  func() bool
 	Logger *slog.Logger

@@ -120,6 +120,8 @@ func (e *Engine) input(h *boundHook, c call) hook.Input {
 		var items []hook.Item
 		if m := h.monitor(binding); m != nil {
 			items = m.watch.Snapshot()
+		} else if e.cfg.Missing != nil {
+			e.cfg.Missing(binding)
 		}
 		snapshots[binding] = hook.MarshalItems(items)
 	}

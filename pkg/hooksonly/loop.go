@@ -49,6 +49,8 @@ type Meter interface {
 	Compacted(lane string, id hook.ID)
 	// QueueAction is told how long an action on a lane took (C-501).
 	QueueAction(lane, action string, took time.Duration)
+	// MonitorMissing is told of a snapshot asked of a binding that is not watched.
+	MonitorMissing(binding string)
 	// BindingsStarted is told of each attempt to start a hook's monitors (C-506).
 	BindingsStarted(id hook.ID, took time.Duration, err error)
 }
@@ -78,7 +80,7 @@ func New(cfg Config) *Loop {
 	l := &Loop{cfg: cfg, log: cfg.Logger, state: map[string]*Status{}}
 	engine := hookrun.Config{
 		Executables: cfg.Ports.Executables, Watcher: cfg.Ports.Watcher, Scheduler: cfg.Ports.Scheduler,
-		Host: host{l}, Ticks: func() bool { return true }, Compacted: cfg.Ports.Meter.Compacted, Acted: cfg.Ports.Meter.QueueAction, Logger: cfg.Logger,
+		Host: host{l}, Ticks: func() bool { return true }, Compacted: cfg.Ports.Meter.Compacted, Acted: cfg.Ports.Meter.QueueAction, Missing: cfg.Ports.Meter.MonitorMissing, Logger: cfg.Logger,
 	}
 	if cfg.Ports.Webhooks != nil {
 		l.webhooks = &gathering{to: cfg.Ports.Webhooks}

@@ -105,6 +105,7 @@ func (f *folder) Samples(hook.ID, []hook.Sample) error                { return n
 func (f *folder) HookRun(hookrun.Run)                                 {}
 func (f *folder) Compacted(string, hook.ID)                           {}
 func (f *folder) QueueAction(string, string, time.Duration)           {}
+func (f *folder) MonitorMissing(string)                               {}
 func (f *folder) BindingsStarted(_ hook.ID, _ time.Duration, _ error) {}
 func (f *folder) state(l *hooksonly.Loop, name string) (s hooksonly.State) {
 	i := slices.IndexFunc(l.Hooks(), func(h hooksonly.Status) bool { return h.Name == name })

@@ -14,6 +14,9 @@ type moduleMetrics struct {
 	enabled, enabledTelemetry, info *prometheus.GaugeVec
 	configErrors, absent            *prometheus.CounterVec
 	maintenance, paused             *prometheus.GaugeVec
+	deleteErrors, discoverErrors    *prometheus.CounterVec
+	helmOperations                  *prometheus.HistogramVec
+	convergenceSeconds, convergence *prometheus.CounterVec
 	shown                           *shownModules
 }
 
@@ -51,7 +54,13 @@ func newModuleMetrics(f factory) moduleMetrics {
 		paused:       f.gauge("module_paused_until_seconds", "End of a module's pause as Unix time, while it is paused.", "module"),
 	}
 	m.enabledTelemetry = register(f, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "d8_telemetry_module_enabled", Help: "1 while a module is on."}, []string{"module", "version"}))
+	m.deleteErrors = f.counter("module_delete_errors_total", "Removals of a module that failed.", "module")
+	m.discoverErrors = f.counter("modules_discover_errors_total", "Decisions about modules, or readings of them, that failed.")
+	m.helmOperations = f.histogram("helm_operation_seconds", "Duration of a part of Helm's work.", slow(), "module", "activation", "operation")
+	m.convergenceSeconds = f.counter("convergence_seconds", "Time from a change that concerns every module until all are settled.", "activation")
+	m.convergence = f.counter("convergence_total", "Convergences, by what they began with.", "activation")
 	m.configErrors.WithLabelValues() // there from the start
+	m.discoverErrors.WithLabelValues()
 	return m
 }
 
@@ -68,6 +77,25 @@ func (s *Self) ModuleRun(module, activation string, took, helm time.Duration, up
 	if failed {
 		m.runErrors.WithLabelValues(module).Inc()
 	}
+}
+
+// HelmOperation measures a part of Helm's work for a module: template, check-upgrade or upgrade (C-508).
+func (s *Self) HelmOperation(module, activation, operation string, took time.Duration) {
+	s.modules.helmOperations.WithLabelValues(module, activation, operation).Observe(took.Seconds())
+}
+
+// ModuleDeleteFailed counts a removal of a module that failed (C-508).
+func (s *Self) ModuleDeleteFailed(module string) {
+	s.modules.deleteErrors.WithLabelValues(module).Inc()
+}
+
+// DiscoverFailed counts a decision about a module, or a reading of modules, that failed (C-507).
+func (s *Self) DiscoverFailed() { s.modules.discoverErrors.WithLabelValues().Inc() }
+
+// Converged counts a convergence; activation is what it began with (C-511).
+func (s *Self) Converged(activation string, took time.Duration) {
+	s.modules.convergenceSeconds.WithLabelValues(activation).Add(took.Seconds())
+	s.modules.convergence.WithLabelValues(activation).Inc()
 }
 
 // Enabled shows whether a module is on (C-509). Saying the same again costs nothing.
@@ -131,7 +159,7 @@ func (s *Self) ForgetModule(module string) {
 	delete(m.shown.now, module)
 	of := prometheus.Labels{"module": module}
 	s.conditions.holds.DeletePartialMatch(of)
-	for _, v := range []vector{m.runSeconds, m.helmSeconds, m.runErrors, m.redeployed, m.enabled, m.enabledTelemetry, m.info, m.absent, m.maintenance, m.paused} {
+	for _, v := range []vector{m.runSeconds, m.helmSeconds, m.runErrors, m.redeployed, m.deleteErrors, m.helmOperations, m.enabled, m.enabledTelemetry, m.info, m.absent, m.maintenance, m.paused} {
 		v.DeletePartialMatch(of)
 	}
 }

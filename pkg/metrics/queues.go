@@ -12,7 +12,7 @@ import (
 type Queue struct {
 	Name   string
 	Length int
-	// Head is the first task; the zero value when the queue is empty.
+	// Head is the first task; it does not count when the queue is empty.
 	Head Task
 	// Hooks is the number of tasks by hook.
 	Hooks map[hook.ID]int
@@ -20,6 +20,7 @@ type Queue struct {
 
 // Task is one task of a queue.
 type Task struct {
+	// Hook has no name for the pass of an owner.
 	Hook hook.ID
 	Type string // such as ModuleHookRun
 }
@@ -83,7 +84,7 @@ func (c queueCollector) Describe(out chan<- *prometheus.Desc) {
 func (c queueCollector) Collect(out chan<- prometheus.Metric) {
 	for _, q := range c.read() {
 		gauge(out, c.length, q.Length, q.Name)
-		if c.head != nil && q.Head.Hook != (hook.ID{}) {
+		if c.head != nil && q.Length > 0 {
 			gauge(out, c.head, 1, q.Name, q.Head.Hook.Owner.Module, q.Head.Type, q.Head.Hook.Name)
 		}
 		// Hooks of two modules may have one name (B-03).

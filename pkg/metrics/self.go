@@ -25,6 +25,7 @@ type Self struct {
 	queues     queueMetrics
 	modules    moduleMetrics
 	conditions conditionMetrics
+	reviews    *prometheus.HistogramVec
 }
 
 // vector is what metric vectors have in common.
@@ -68,6 +69,7 @@ func NewSelf(reg prometheus.Registerer, prefix string, opts ...Option) *Self {
 	s.queues = newQueueMetrics(f, withActions)
 	s.modules = newModuleMetrics(withModules)
 	s.conditions = newConditionMetrics(withModules)
+	s.reviews = newReviewMetrics(f)
 	ticks := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: prefix + "live_ticks", Help: "Grows by one every ten seconds."},
 		sinceStart(time.Now()))
 	reg.MustRegister(ticks, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

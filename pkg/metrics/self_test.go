@@ -45,6 +45,12 @@ func everything(s *Self, ids ...hook.ID) {
 	s.Enabled("m", "1.0.0", false)
 	s.Enabled("m", "1.1.0", true)
 	s.ConfigProblem()
+	s.HelmOperation("m", "Inputs", "template", time.Second)
+	s.ModuleDeleteFailed("m")
+	s.DiscoverFailed()
+	s.Converged("OperatorStartup", time.Second)
+	s.Throttled("GET", "/api", time.Second)
+	s.Reviewed(ids[0], "b", "Validating", "allowed", time.Second)
 	s.WatchHookMetrics(NewHooks())
 }
 
@@ -86,6 +92,8 @@ func common(prefix, hookLabels, bindingLabels string) map[string]string {
 		prefix + "kubernetes_client_request_result_total":                    "C code,component,host,method",
 		prefix + "binding_monitor_missing_total":                             "C binding",
 		prefix + "task_wait_in_queue_seconds_total":                          "C binding," + hookLabels + ",queue",
+		prefix + "kubernetes_client_rate_limiter_latency_seconds":            "H url,verb",
+		prefix + "webhook_review_seconds":                                    "H binding," + hookLabels + ",result,type",
 		prefix + "hook_run_failures_total":                                   "C hook,module,reason",
 	}
 }
@@ -99,7 +107,9 @@ func TestMetricsWithModulesBearTheNamesOfTheContract(t *testing.T) {
 		"tasks_queue_head_info": "G hook,module,queue,task_type", "binding_count": "G hook,module",
 		"config_values_errors_total": "C ",
 		"module_run_seconds":         "H activation,module", "module_run_errors_total": "C module",
-		"module_helm_seconds":                   "H activation,module",
+		"module_helm_seconds":        "H activation,module",
+		"module_delete_errors_total": "C module", "modules_discover_errors_total": "C ", "helm_operation_seconds": "H activation,module,operation",
+		"convergence_seconds": "C activation", "convergence_total": "C activation",
 		"modules_helm_release_redeployed_total": "C module",
 		"mm_module_info":                        "G critical,enabled,module", "mm_module_enabled": "G module,version",
 	} {
@@ -158,7 +168,7 @@ func lint(t *testing.T, reg prometheus.Gatherer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs := []string{"live_ticks", "binding_count"}
+	theirs := []string{"live_ticks", "binding_count", "convergence_seconds"}
 	for _, p := range problems {
 		if !slices.ContainsFunc(theirs, func(name string) bool { return strings.HasSuffix(p.Metric, "_"+name) }) {
 			t.Errorf("%s: %s", p.Metric, p.Text)

@@ -373,4 +373,6 @@ func (b *bed) runtimeParameters() {
 	if err := set("log.configmap.events", "false", ""); err != nil {
 		t.Fatal(err)
 	}
+	b.converged()
+	b.ready("debug-a")
 }

@@ -50,7 +50,7 @@ func runHooks(ctx context.Context, cfg Config) error {
 	if w.exec, err = newRunner(cfg, kubeconfig, nil); err != nil {
 		return err
 	}
-	if w.webhooks, err = newWebhooks(cfg, clients, func(hook.Owner, string) {}); err != nil {
+	if w.webhooks, err = newWebhooks(cfg, clients, m, func(hook.Owner, string) {}); err != nil {
 		return err
 	}
 	w.loop = hooksonly.New(hooksonly.Config{

@@ -70,10 +70,21 @@ func (m meter) watchQueues(read func() []hookrun.Queue) {
 		var out []metrics.Queue
 		for _, q := range read() {
 			out = append(out, metrics.Queue{Name: q.Name, Length: q.Length, Hooks: q.Hooks,
-				Head: metrics.Task{Hook: q.Head, Type: taskType(q.Head.Owner)}})
+				Head: metrics.Task{Hook: q.Head, Type: headType(q)}})
 		}
 		return out
 	})
+}
+
+// headType is the type of a queue's first task.
+func headType(q hookrun.Queue) string {
+	if q.Head.Name != "" {
+		return taskType(q.Head.Owner)
+	}
+	if q.Head.Owner.IsGlobal() {
+		return "ConvergeModules"
+	}
+	return "ModuleRun"
 }
 
 // taskType is what the predecessor calls a task that runs a hook (C-507).
@@ -114,6 +125,18 @@ func (m meter) BindingsStarted(id hook.ID, took time.Duration, err error) {
 }
 
 func (m meter) ResourceAbsent(module, resource string) { m.self.ResourceAbsent(module, resource) }
+
+func (m meter) HelmOperation(module, activation, operation string, took time.Duration) {
+	m.self.HelmOperation(module, activation, operation, took)
+}
+
+func (m meter) ModuleDeleteFailed(module string) { m.self.ModuleDeleteFailed(module) }
+
+func (m meter) DiscoverFailed() { m.self.DiscoverFailed() }
+
+func (m meter) Converged(activation string, took time.Duration) { m.self.Converged(activation, took) }
+
+func (m meter) MonitorMissing(binding string) { m.self.MonitorMissing(binding) }
 
 func (m meter) ModuleRun(r converge.ModuleRun) {
 	m.self.ModuleRun(r.Module, r.Activation, r.Took, r.Helm, r.Action != "", r.Failed)

@@ -21,6 +21,7 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/exec"
 	"github.com/addon-operator/addon-operator/pkg/helm"
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/hookrun"
 	"github.com/addon-operator/addon-operator/pkg/kube"
 	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/object"
@@ -169,7 +170,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	w.tracker = kube.NewTracker(clients, labels.SelectorFromSet(extra), func(m string, drifted bool) { w.loop.ObjectsChanged(m, drifted) }, cfg.Logger)
 	w.reporter = report.New(report.Config{Dynamic: clients.Dynamic, Client: typed, Namespace: cfg.Namespace, ConfigMap: cfg.ConfigMap, Logger: cfg.Logger})
 
-	if w.webhooks, err = newWebhooks(cfg, clients, func(o hook.Owner, message string) {
+	if w.webhooks, err = newWebhooks(cfg, clients, m, func(o hook.Owner, message string) {
 		if o == validator() {
 			o = hook.Global // an Event on the ConfigMap
 		}
@@ -189,7 +190,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 			Reporter: reporter{w.reporter, m.self, cfg.Progress, m.print}, Meter: m,
 		},
 	})
-	m.watchQueues(w.loop.Queues)
+	m.watchQueues(func() []hookrun.Queue { return append(passes(w.loop), w.loop.Queues()...) })
 	m.self.WatchProgress(func() (bool, int) {
 		_, converged, unsettled := w.loop.Progress()
 		return converged, unsettled

@@ -58,6 +58,24 @@ func (i *inspector) queues() []web.Queue {
 	return append([]web.Queue{passes}, laneTable(i.loop.Dump(), i.loop.Lanes())...)
 }
 
+// passes is the work queue of passes as a metric shows it: without those appointed for later.
+func passes(loop *converge.Loop) []hookrun.Queue {
+	q := hookrun.Queue{Name: mainQueue}
+	for _, t := range loop.Tasks() {
+		if t.State == converge.TaskAppointed {
+			continue
+		}
+		if q.Length == 0 {
+			q.Head.Owner = hook.Global
+			if t.Module != "" {
+				q.Head.Owner = hook.Owner{Module: t.Module}
+			}
+		}
+		q.Length++
+	}
+	return []hookrun.Queue{q}
+}
+
 // describePass is a task as C-481 writes it: <type>:<queue>:<what>[:failures N[:last error]].
 func describePass(t converge.Task) string {
 	name := t.Module

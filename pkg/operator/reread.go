@@ -42,6 +42,7 @@ func (w *wiring) reread(ctx context.Context) {
 		w.store.Look() // other leaves may be secret now
 	}
 	if err != nil && ctx.Err() == nil {
+		w.meter.DiscoverFailed()
 		message := "the modules' directories cannot be read anew; what was read before stays in force: " + err.Error()
 		w.cfg.Logger.Error(message)
 		w.reporter.Event("", true, "ModulesUnreadable", message)

@@ -10,13 +10,16 @@ import (
 )
 
 // newWebhooks makes what answers reviews. warn is told of configurations that cannot be written.
-func newWebhooks(cfg Config, clients *kube.Clients, warn func(o hook.Owner, message string)) (*webhook.Server, error) {
+func newWebhooks(cfg Config, clients *kube.Clients, m meter, warn func(o hook.Owner, message string)) (*webhook.Server, error) {
 	c := cfg.Webhooks
 	c.Dynamic, c.Logger, c.Namespace = clients.Dynamic, cfg.Logger, cfg.Namespace
 	c.Grace = cfg.ShutdownGrace
 	if cfg.HooksDir == "" {
 		c.ConfigurationName = cmp.Or(c.ConfigurationName, "addon-operator-hooks")
 		c.Instance = cfg.instance()
+	}
+	c.Observe = func(r webhook.Request) {
+		m.self.Reviewed(r.Hook, r.Binding, string(r.Type), r.Result, r.Duration)
 	}
 	c.Failed = func(o hook.Owner, object string, err error) {
 		if err != nil {

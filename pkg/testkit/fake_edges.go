@@ -521,4 +521,14 @@ func (w meter) QueueAction(string, string, time.Duration) {}
 
 func (w meter) ModuleRun(converge.ModuleRun) {}
 
+func (w meter) HelmOperation(string, string, string, time.Duration) {}
+
+func (w meter) ModuleDeleteFailed(string) {}
+
+func (w meter) DiscoverFailed() {}
+
+func (w meter) Converged(string, time.Duration) {}
+
+func (w meter) MonitorMissing(string) {}
+
 func (w meter) ResourceAbsent(string, string) {}
