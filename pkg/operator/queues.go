@@ -37,8 +37,9 @@ func queueRoutes(list func() []web.Queue) []web.Route {
 // queues are the work queue of passes and the lanes of hooks.
 func (i *inspector) queues() []web.Queue {
 	passes := web.Queue{Name: mainQueue}
-	running, due := 0, 0
+	running, due, failing := 0, 0, false
 	for _, t := range i.loop.Tasks() {
+		failing = failing || t.Failures > 0
 		passes.Tasks = append(passes.Tasks, describePass(t))
 		switch t.State {
 		case converge.TaskRunning:
@@ -52,8 +53,10 @@ func (i *inspector) queues() []web.Queue {
 		passes.Status = fmt.Sprintf("%d running", running)
 	case due > 0:
 		passes.Status = "about to run"
-	case len(passes.Tasks) > 0:
+	case failing:
 		passes.Status = "waits for the next try"
+	case len(passes.Tasks) > 0:
+		passes.Status = "nothing due yet"
 	}
 	return append([]web.Queue{passes}, laneTable(i.loop.Dump(), i.loop.Lanes())...)
 }
