@@ -26,6 +26,7 @@
 //	doctor     what is wrong with an operator and its modules, and the way out
 //	enable     is a module on, and who decided
 //	explain    where a value comes from, what moved, how objects differ
+//	migrate    what becomes of a cluster that the predecessor looks after
 //	order      may a module start, and if not, whom does it wait for
 //	release    observed and wanted release > one action
 //
