@@ -120,7 +120,7 @@ func hooks(f Facts) []Finding {
 		if h.Refused {
 			kind = Change
 		}
-		out = append(out, Finding{kind, "hook " + h.File, h.Message, h.Fix})
+		out = append(out, Finding{kind, "hook " + h.File, h.Message, cmp.Or(h.Fix, "`addon-operator hook lint` with its directory says more")})
 	}
 	return out
 }
