@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// TestSoakPausedLeader stops the leader for a minute and lets it go on, N times (default 5).
+// TestSoakPausedLeader stops the leader for a minute and lets it go on, N/40 times (default 5).
 func TestSoakPausedLeader(t *testing.T) {
 	n, err := strconv.Atoi(os.Getenv("N"))
 	if err != nil {
-		n = 5
+		n = 200
 	}
 	tr := newTroupe(t)
 	lead := tr.join("r0")
@@ -21,7 +21,7 @@ func TestSoakPausedLeader(t *testing.T) {
 	tr.ready("play")
 	revisions := tr.revisions("play")
 	all := []*replica{lead}
-	for i := range n {
+	for i := range max(1, n/40) {
 		next := tr.join("r" + strconv.Itoa(i+1))
 		tr.waits(next)
 		tr.paused(lead, next, time.Minute)
