@@ -27,6 +27,9 @@ func contestOf(d object.Drift) string {
 	case d.Gone:
 		return fmt.Sprintf("%s is deleted again and again by %s; let one of the two give way", d.Ref, orUnknown(d.Manager))
 	}
+	if d.Manager == drift.Writer { // a field that was removed has no owner, and the last writer put it back
+		d.Manager = ""
+	}
 	where := ""
 	if len(d.Paths) > 0 {
 		where = " at " + d.Fields()

@@ -21,6 +21,9 @@ const Annotation = "addon-operator.io/ignore-drift"
 // Replicas is the field that a HorizontalPodAutoscaler owns in what it scales.
 const Replicas = "/spec/replicas"
 
+// Writer is the field manager of releases (helm.FieldManager).
+const Writer = "addon-operator"
+
 // Path is a parsed pointer.
 type Path []string
 
