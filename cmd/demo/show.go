@@ -88,7 +88,7 @@ In another terminal:
 
   export KUBECONFIG=%[1]s%[2]s DEBUG_UNIX_SOCKET=%[3]s
 
-Five things to try; what happens is told here:
+Six things to try; what happens is told here:
 
   1. Change a setting: only the release of prometheus gets a new revision.
        kubectl -n addon-operator edit configmap addon-operator     # prometheus: retention
@@ -101,7 +101,10 @@ Five things to try; what happens is told here:
        %[4]s/addon-operator global values | grep -A 10 ' nodes:'
   4. Delete something: it comes back within seconds, without a new revision.
        kubectl -n cert-manager delete deployment cert-manager-controller; kubectl -n cert-manager get deployments -w
-  5. Switch a module off and on again.
+  5. Ask why, and what would happen.
+       %[4]s/addon-operator module explain ingress-nginx
+       kubectl -n addon-operator get cm addon-operator -o yaml | sed 's/ingressNginxEnabled: "true"/ingressNginxEnabled: "false"/' | %[4]s/addon-operator plan -f -
+  6. Switch a module off and on again.
        kubectl -n addon-operator patch configmap addon-operator --type merge -p '{"data":{"ingressNginxEnabled":"false"}}'
        kubectl -n addon-operator patch configmap addon-operator --type merge -p '{"data":{"ingressNginxEnabled":"true"}}'
 

@@ -175,11 +175,20 @@ func (l *Loop) reads(d *module.Descriptor) explain.Reads {
 
 // GlobalOrigins says who set each global value in force.
 func (l *Loop) GlobalOrigins() []explain.Origin {
-	list := l.store.Section(hook.Global).Origins()
-	if g := l.published.Load(); g != nil {
-		enabled, _ := g.Global.Get("enabledModules")
-		at, _ := slices.BinarySearchFunc(list, "enabledModules", func(o explain.Origin, p string) int { return cmp.Compare(o.Path, p) })
-		list = slices.Insert(list, at, explain.Origin{Path: "enabledModules", Value: enabled, From: explain.FromOperator})
+	return withEnabledOrigin(l.store.Section(hook.Global).Origins(), l.published.Load())
+}
+
+// withEnabledOrigin adds the list of enabled modules, which takes the place of any other.
+func withEnabledOrigin(list []explain.Origin, g *Published) []explain.Origin {
+	if g == nil {
+		return list
 	}
-	return list
+	enabled, _ := g.Global.Get("enabledModules")
+	own := explain.Origin{Path: "enabledModules", Value: enabled, From: explain.FromOperator}
+	at, found := slices.BinarySearchFunc(list, own.Path, func(o explain.Origin, p string) int { return cmp.Compare(o.Path, p) })
+	if found {
+		list[at] = own
+		return list
+	}
+	return slices.Insert(list, at, own)
 }

@@ -139,7 +139,7 @@ func (p *pass) movedValues(before, now *appliedInputs) []explain.Change {
 	var out []explain.Change
 	if before.global.Digest() != now.global.Digest() {
 		global := p.store.Section(hook.Global)
-		out = append(out, explain.Changes("global", before.global.Clone(), now.global.Clone(), global.Origins(), global.Secret)...)
+		out = append(out, explain.Changes("global", before.global.Clone(), now.global.Clone(), withEnabledOrigin(global.Origins(), p.g), global.Secret)...)
 	}
 	if before.section.Digest() != now.section.Digest() {
 		own := p.store.Section(p.st.unit.Owner)

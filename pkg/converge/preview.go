@@ -120,7 +120,7 @@ func (v *preview) decide(ctx context.Context) {
 
 func (v *preview) global() []explain.Change {
 	sec := v.store.Section(hook.Global)
-	return explain.Changes("global", v.now.Global.Clone(), v.then.Global.Clone(), sec.Origins(), sec.Secret)
+	return explain.Changes("global", v.now.Global.Clone(), v.then.Global.Clone(), withEnabledOrigin(sec.Origins(), v.then), sec.Secret)
 }
 
 // module compares what is with what would be.
@@ -182,7 +182,7 @@ func (v *preview) changes(st *moduleState, before, after values.Snapshot) (own, 
 	}
 	sec, global := v.store.Section(st.unit.Owner), v.store.Section(hook.Global)
 	own = explain.Changes(key, part(before, key), part(after, key), sec.Origins(), sec.Secret)
-	inputs = explain.Changes("global", part(before, "global"), part(after, "global"), global.Origins(), global.Secret)
+	inputs = explain.Changes("global", part(before, "global"), part(after, "global"), withEnabledOrigin(global.Origins(), v.then), global.Secret)
 	return own, append(inputs, explain.Changes("modules", part(before, "modules"), part(after, "modules"), nil, v.secretExport)...)
 }
 
