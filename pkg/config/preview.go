@@ -8,7 +8,7 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/settings"
 )
 
-// Preview reads data as if it were that of the ConfigMap, over the Secret of now. Nothing
+// Preview reads data as if it were that of the ConfigMap, over the Secret and the objects of `ValuesFrom` of now. Nothing
 // is written or remembered. The error is that of the API.
 func (s *Store) Preview(ctx context.Context, data map[string]string) (settings.Settings, error) {
 	if err := s.take(ctx); err != nil {
@@ -21,5 +21,9 @@ func (s *Store) Preview(ctx context.Context, data map[string]string) (settings.S
 	}
 	existed, leaves := s.existed, s.leaves
 	defer func() { s.existed, s.leaves = existed, leaves }()
-	return s.parse(&corev1.ConfigMap{Data: data}, secret), nil
+	now := s.parse(&corev1.ConfigMap{Data: data}, secret)
+	if err := s.lay(ctx, &now); err != nil {
+		return settings.Settings{}, err
+	}
+	return now, nil
 }
