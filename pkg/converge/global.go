@@ -63,7 +63,7 @@ func (p globalPass) process(ctx context.Context, why reason) {
 func (p globalPass) scriptsFailed() bool {
 	for _, st := range p.all() {
 		st.mu.Lock()
-		failed := st.decision.Err != nil
+		failed := st.decision.Err != nil && !errors.Is(st.decision.Err, errScriptLasts) // whose end is waited for
 		st.mu.Unlock()
 		if failed {
 			return true
@@ -178,10 +178,10 @@ func (p globalPass) enableInput(ctx context.Context, st *moduleState, conf setti
 		in.Last = &on
 	}
 	st.mu.Unlock()
-	if script := st.wanted().EnabledScript; script != "" {
+	if d := st.wanted(); d.EnabledScript != "" {
 		in.Script = func() (bool, string, error) {
 			vals, config := host(p).hookValues(st.unit.Owner, sofar())
-			return p.executables.Enabled(ctx, st.desc().Name, script, vals, config)
+			return p.script(ctx, st, d, vals, config)
 		}
 	}
 	return in
@@ -209,8 +209,8 @@ func (p globalPass) record(st *moduleState, d enable.Decision) {
 	}
 	if d.Err != nil {
 		p.meter.DiscoverFailed()
-		p.log.Error("enabled script failed", "module", st.desc().Name, "error", d.Err)
-		p.cfg.Ports.Reporter.Event(st.desc().Name, true, status.ReasonScriptFailed, d.Err.Error())
+		p.log.Error("enabled script gave no answer", "module", st.desc().Name, "error", d.Err)
+		p.cfg.Ports.Reporter.Event(st.desc().Name, true, scriptReason(d.Err), d.Err.Error())
 		p.keys.add(st.desc().Name, becauseHealth)
 	}
 }

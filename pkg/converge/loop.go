@@ -124,6 +124,7 @@ type Loop struct {
 	afterAll   afterAllState
 	trouble    globalTrouble
 	changes    changes
+	scripts    sync.WaitGroup // of enabled scripts, which may outlast their pass
 	// globalProblem is what is wrong with the global section of the ConfigMap; nil before the first reading.
 	globalProblem atomic.Pointer[string]
 	convergence   convergence
@@ -202,6 +203,8 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 
 	l.hooks.End(&passes, l.cfg.ShutdownGrace, kill)
+	kill(hookrun.ErrShutdown)
+	l.scripts.Wait()
 	l.hooks.Stop(l.global)
 	for _, st := range append(l.gone.rest(), l.all()...) {
 		l.hooks.Stop(st.unit)

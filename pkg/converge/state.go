@@ -73,8 +73,11 @@ type moduleState struct {
 	runs                        hookTroubles
 	history                     history
 	fuse                        fuse
-	timer                       *time.Timer // shows a step that lasts
-	step                        string      // what the pass does now; of no meaning without one
+	// script is the run of the enabled script whose answer was not taken yet; scriptLasts: a global pass went on without it.
+	script      *scriptRun
+	scriptLasts bool
+	timer       *time.Timer // shows a step that lasts
+	step        string      // what the pass does now; of no meaning without one
 	// interrupt ends the hooks of the running attempt; nil while there is none.
 	interrupt context.CancelCauseFunc
 }

@@ -174,7 +174,7 @@ func (l *Loop) summary(st *moduleState) status.Module {
 		f.Message = waitsFor
 	}
 	if st.decision.Err != nil {
-		f.DecisionReason, f.DecisionMessage = status.ReasonScriptFailed, st.decision.Why+": "+st.decision.Err.Error()
+		f.DecisionReason, f.DecisionMessage = scriptReason(st.decision.Err), st.decision.Why+": "+st.decision.Err.Error()
 	}
 	return status.Summarize(f)
 }

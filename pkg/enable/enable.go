@@ -99,7 +99,7 @@ func veto(in Input, d Decision) Decision {
 		last := in.Last != nil && *in.Last
 		said.Says, said.Why = "failed", err.Error()
 		d = Decision{On: last, By: ByLast, Held: true, Err: err, Voices: d.Voices,
-			Why: fmt.Sprintf("the enabled script failed; the last decision (%s) stands", word(last))}
+			Why: fmt.Sprintf("the enabled script gave no answer; the last decision (%s) stands", word(last))}
 	case !on:
 		said.Says = "vetoes"
 		d = Decision{By: ByScript, Why: "off by the enabled script" + because(reason), Voices: d.Voices}

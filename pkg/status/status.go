@@ -65,6 +65,7 @@ const (
 	ReasonDisabled          = "Disabled"
 	ReasonHookFailed        = "HookFailed"
 	ReasonHookHangs         = "HookHangs"
+	ReasonScriptHangs       = "EnabledScriptHangs"
 	ReasonScriptFailed      = "EnabledScriptFailed"
 	ReasonValuesInvalid     = "ValuesInvalid"
 	ReasonConfigInvalid     = "ConfigInvalid"

@@ -79,7 +79,22 @@ func (w executables) Bind(h hook.Hook) hook.Func {
 	}
 }
 
-func (w executables) Enabled(_ context.Context, module, _ string, vals, _ []byte) (bool, string, error) {
+func (w executables) Enabled(ctx context.Context, module, _ string, vals, _ []byte) (bool, string, error) {
+	on, reason, err := w.answer(module, vals)
+	if err == nil || err.Error() != "hang" {
+		return on, reason, err
+	}
+	deadline := time.NewTimer(time.Minute)
+	defer deadline.Stop()
+	select {
+	case <-deadline.C:
+		return false, "", errors.New("no result within 1m0s")
+	case <-ctx.Done():
+		return false, "", context.Cause(ctx)
+	}
+}
+
+func (w executables) answer(module string, vals []byte) (bool, string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var v struct {
