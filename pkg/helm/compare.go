@@ -124,7 +124,7 @@ func (o *objects) outcome(ctx context.Context, it *item) (installed.Compared, er
 		Body(text).Do(ctx).Raw()
 	if err != nil { // the difference as it is written, and why it cannot be applied
 		cmp.Note = "applying it would fail: " + err.Error()
-		return cmp, nil
+		return cmp, nil //nolint:nilerr // it is what the comparison shows
 	}
 	cmp.Then = then
 	return cmp, nil

@@ -174,9 +174,7 @@ func narrowings(live, wanted *unstructured.Unstructured) ([]string, error) {
 	}
 	removal := &existingfieldremoval.ExistingFieldRemoval{}
 	removal.SetEnforcement(config.EnforcementPolicyError)
-	for _, e := range removal.Compare(before.DeepCopy(), after.DeepCopy()).Errors {
-		out = append(out, e)
-	}
+	out = append(out, removal.Compare(before.DeepCopy(), after.DeepCopy()).Errors...)
 	for _, old := range before.Spec.Versions {
 		now := validations.GetCRDVersionByName(after, old.Name)
 		if now == nil || old.Schema == nil || now.Schema == nil {

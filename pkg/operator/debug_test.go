@@ -124,7 +124,7 @@ func (b *bed) labelled(name string, data map[string]string) {
 	}
 }
 
-// C-473, C-480 … C-484, B-62: every route of the debug socket, against an operator at work.
+// C-383, C-473, C-480 … C-484, B-62: every route of the debug socket, against an operator at work.
 func TestTheInsideOfARunningOperator(t *testing.T) {
 	t.Parallel()
 	b := debugBed(t)
@@ -136,6 +136,7 @@ func TestTheInsideOfARunningOperator(t *testing.T) {
 	b.graphs()
 	b.overTCP()
 	b.runtimeParameters()
+	conformCommands(b)
 
 	for path, want := range map[string]string{
 		"/module/none/values.json": `module "none" is in no modules directory`, "/module/none/render": "not found", "/hook/list.text": "this operator runs modules",

@@ -34,6 +34,7 @@ type parameter struct {
 	expires func(value string) time.Duration
 
 	timer *time.Timer // ends a temporary value; nil without one
+	turn  int         // of the newest temporary value
 	until time.Time
 	was   string // the value to go back to
 }
@@ -123,18 +124,18 @@ func (p *parameters) set(name, value string, d time.Duration) error {
 	p.log.Info("runtime parameter set", "parameter", name, "value", value, "for", d)
 	if d > 0 && !p.closed {
 		x.was, x.until = was, time.Now().Add(d)
-		var timer *time.Timer
-		timer = time.AfterFunc(d, func() { p.expire(x, timer) })
-		x.timer = timer
+		x.turn++
+		turn := x.turn
+		x.timer = time.AfterFunc(d, func() { p.expire(x, turn) })
 	}
 	return nil
 }
 
 // expire goes back to the value before, unless another was set meanwhile.
-func (p *parameters) expire(x *parameter, timer *time.Timer) {
+func (p *parameters) expire(x *parameter, turn int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if x.timer != timer {
+	if x.timer == nil || x.turn != turn {
 		return
 	}
 	x.timer = nil

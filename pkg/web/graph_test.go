@@ -51,7 +51,7 @@ func TestAGraphIsDrawnInColumns(t *testing.T) {
 	if count["rect"] != 3 || count["path"] != 3 { // background and boxes; the arrow head and two edges
 		t.Errorf("%v in\n%s", count, svg)
 	}
-	if strings.Index(svg, ">10 a<") < 0 || !strings.Contains(svg, "say &#34;hi&#34; &lt;now&gt;") {
+	if !strings.Contains(svg, ">10 a<") || !strings.Contains(svg, "say &#34;hi&#34; &lt;now&gt;") {
 		t.Error(svg)
 	}
 }
