@@ -143,6 +143,8 @@ func (f Facts) wayOut(reason string, m Module) string {
 		return "see what the hook waits for; give it settings.timeout, or let it fail (docs/hooks.md)"
 	case status.ReasonScriptFailed:
 		return "run the module's `enabled` script by hand and correct it; the last decision stands meanwhile"
+	case status.ReasonScriptHangs:
+		return "run the module's `enabled` script by hand and see what it waits for; the last decision stands until it ends"
 	case status.ReasonValuesInvalid:
 		return "correct the values that the message names: `addon-operator module explain " + m.Name + "` says who set them"
 	case status.ReasonConfigInvalid:
