@@ -45,6 +45,7 @@
 //	cron       schedules
 //	config     the ConfigMap, the Secret and the facts in the cluster
 //	dirwatch   tells when files below a directory changed and came to rest
+//	probe      health checks of modules by HTTP and by executable
 //	report     Module resources and Events
 //	metrics    the operator's own metrics and those of hooks
 //	web        HTTP endpoints and the debug socket

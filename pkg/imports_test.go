@@ -15,7 +15,7 @@ func layers() map[string]int {
 	for layer, names := range [][]string{
 		{"object", "drift", "health", "values", "redact", "schema", "hook", "module", "settings", "installed", "status"},
 		{"doctor", "enable", "explain", "order", "release", "migrate"},
-		{"kube", "helm", "exec", "cron", "config", "dirwatch", "report", "metrics", "web", "webhook", "sdk", "leader"},
+		{"kube", "helm", "exec", "cron", "config", "dirwatch", "probe", "report", "metrics", "web", "webhook", "sdk", "leader"},
 		{"store", "hookrun"},
 		{"converge", "hooksonly"},
 		{"operator", "testkit", "hooklint", "hooktest"},

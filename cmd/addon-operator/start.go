@@ -94,6 +94,7 @@ func newStartSettings(flags *pflag.FlagSet) *startSettings {
 	s.duration(&s.cfg.HookTimeout, "hook-timeout", "bound of one hook run without settings.timeout", "ADDON_OPERATOR_HOOK_TIMEOUT")
 	s.duration(&s.cfg.OrderPatience, "order-patience", "how long an attempt holds up modules of higher weight", "ADDON_OPERATOR_ORDER_PATIENCE")
 	s.number(&s.cfg.ParallelApply, "parallel-apply", "releases applied at once", "ADDON_OPERATOR_PARALLEL_APPLY")
+	s.duration(&s.cfg.StalledAfter, "stalled-after", "time after which a module that is not Ready is Stalled", "ADDON_OPERATOR_STALLED_AFTER")
 	s.duration(&s.cfg.PurgeGrace, "purge-grace", "time between announcing and removing a release whose module is gone", "ADDON_OPERATOR_PURGE_GRACE")
 	s.duration(&s.cfg.ShutdownGrace, "shutdown-grace", "how long running hooks and Helm actions may go on at shutdown", "ADDON_OPERATOR_SHUTDOWN_GRACE")
 	s.truth(&s.cfg.HA, "ha", "be one of several replicas, of which one acts", "ADDON_OPERATOR_HA")

@@ -69,6 +69,7 @@ type Ports struct {
 	Objects   Objects
 	Installer Installer
 	Tracker   Tracker
+	Prober    Prober
 	Cluster   Cluster
 	Settings  Settings
 	Facts     FactsKeeper

@@ -32,6 +32,7 @@ type pass struct {
 	rendered bool
 	repaired string
 	steps    steps
+	renewed  bool // the health checks are looked at anew after the action
 }
 
 // waiting ends a pass without failure: somebody will wake the module.
@@ -65,7 +66,6 @@ const afterHelmRounds = 3
 func newPass(l *Loop, st *moduleState, why reason) *pass {
 	// First the ledger's revision: what is published after it makes the module dirty again.
 	revision := l.ledger.seen(st.desc().Name)
-	l.cfg.Ports.Tracker.Configure(st.desc().Name, st.desc().Health, st.desc().Drift)
 	return &pass{Loop: l, st: st, why: why, started: time.Now(), revision: revision, g: l.published.Load()}
 }
 
@@ -77,6 +77,8 @@ func (p *pass) process(ctx context.Context) {
 			p.adopt(next)
 		}
 	}
+	p.cfg.Ports.Tracker.Configure(p.st.desc().Name, p.st.desc().Health, p.st.desc().Drift)
+	p.probe()
 	var err error
 	switch {
 	case p.suspended(ctx):
@@ -86,6 +88,7 @@ func (p *pass) process(ctx context.Context) {
 		err = p.stay(ctx)
 	}
 	if ctx.Err() == nil && !errors.Is(err, hookrun.ErrShutdown) {
+		p.probe()
 		p.report(p.st)
 	}
 }
@@ -133,6 +136,7 @@ func (p *pass) stay(ctx context.Context) error {
 		}
 		p.st.stopStepTimer()
 		p.finish(err)
+		p.probe()
 		p.report(p.st) // before others start that may require this module to be Ready
 		p.settle(err)
 	}

@@ -69,6 +69,17 @@ type Tracker interface {
 	Drift(module string) []object.Drift
 }
 
+// Prober makes health checks by HTTP and hook. It wakes their module through the
+// callback it was made with.
+type Prober interface {
+	// Configure sets the checks of a module; the same again does nothing.
+	Configure(module string, checks []module.HealthCheck)
+	// Renew has no results until everything was looked at again, which is at once.
+	Renew(module string)
+	Forget(module string)
+	Results(module string) []status.Check
+}
+
 // Cluster prepares the ground for releases.
 type Cluster interface {
 	EnsureCRDs(ctx context.Context, crds []module.CRD, labels map[string]string) error

@@ -177,6 +177,7 @@ func (l *Loop) dismiss(st *moduleState) {
 	l.ledger.remove(name)
 	l.leaving.leave(name)
 	l.cfg.Ports.Tracker.Forget(name)
+	l.cfg.Ports.Prober.Forget(name)
 	l.meter.Forget(st.unit.Owner)
 	if err := l.store.Drop(st.unit.Owner); err != nil {
 		l.log.Warn("facts of a module that is gone cannot be dropped", "module", name, "error", err)

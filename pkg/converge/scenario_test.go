@@ -188,6 +188,14 @@ func (s *scenario) do(words []string, rest string) (string, error) {
 			Manager: strings.Join(words[3:], " ")})
 	case "health":
 		s.world.SetHealth(words[1], object.State(words[2]))
+	case "replace":
+		set, err := s.set()
+		if err != nil {
+			return "", err
+		}
+		return "", s.loop.Replace(context.Background(), set)
+	case "look":
+		s.world.Look(words[1], words[2], strings.Join(words[3:], " "))
 	case "hold":
 		s.world.HoldObjects(words[1], words[2] == "true")
 	case "status":
@@ -239,6 +247,8 @@ func (s *scenario) module(words []string) error {
 			d.OnFailure = module.FailurePolicy(value)
 		case "script":
 			d.EnabledScript = "/enabled"
+		case "health":
+			d.Health = append(d.Health, module.HealthCheck{Name: value, HTTP: "http://" + value})
 		case "requires":
 			r, version, _ := strings.Cut(value, ":")
 			d.Requires = append(d.Requires, module.Requirement{Module: r, Version: version})
@@ -430,30 +440,10 @@ func (s *scenario) configMap(words []string, rest string) (string, error) {
 }
 
 func (s *scenario) start() error {
-	set := &module.Set{GlobalStatic: s.static, Broken: s.broken}
-	for _, m := range s.modules {
-		if text := s.schemas[m.Key]; text != "" {
-			loaded, err := schema.Load([]byte(text), nil)
-			if err != nil {
-				return err
-			}
-			m.Schemas = loaded
-		}
-		set.Modules = append(set.Modules, m)
+	set, err := s.set()
+	if err != nil {
+		return err
 	}
-	if text := s.schemas["global"]; text != "" {
-		loaded, err := schema.Load([]byte(text), []byte(text))
-		if err != nil {
-			return err
-		}
-		set.GlobalSchema = loaded
-	}
-	slices.SortFunc(set.Modules, func(a, b *module.Descriptor) int {
-		if a.Weight != b.Weight {
-			return a.Weight - b.Weight
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
 	facts := s.world.Facts()
 	st, err := store.New(set, facts)
 	if err != nil {
@@ -473,6 +463,35 @@ func (s *scenario) start() error {
 		_ = s.loop.Run(ctx)
 	}()
 	return nil
+}
+
+// set is what reading the modules' directories gives.
+func (s *scenario) set() (*module.Set, error) {
+	set := &module.Set{GlobalStatic: s.static, Broken: s.broken}
+	for _, m := range s.modules {
+		if text := s.schemas[m.Key]; text != "" {
+			loaded, err := schema.Load([]byte(text), nil)
+			if err != nil {
+				return nil, err
+			}
+			m.Schemas = loaded
+		}
+		set.Modules = append(set.Modules, m)
+	}
+	if text := s.schemas["global"]; text != "" {
+		loaded, err := schema.Load([]byte(text), []byte(text))
+		if err != nil {
+			return nil, err
+		}
+		set.GlobalSchema = loaded
+	}
+	slices.SortFunc(set.Modules, func(a, b *module.Descriptor) int {
+		if a.Weight != b.Weight {
+			return a.Weight - b.Weight
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return set, nil
 }
 
 // stop ends the operator and says how long that took.

@@ -58,6 +58,7 @@ type moduleState struct {
 	inputDigest string // of inputs that the release is known to fit; "" if not known
 	fromCluster bool   // the last render read capabilities or objects of the cluster
 	tracked     bool   // the tracker follows its objects
+	probed      bool   // health checks by HTTP and hook are made
 	verify      bool   // the release was found at start and is compared with the cluster once
 	removing    bool   // an uninstall is under way
 	gone        bool   // Helm has uninstalled; objects may be left

@@ -157,7 +157,7 @@ func (l *Loop) summary(st *moduleState) status.Module {
 		Attempt: st.attempt, Reason: st.reason, Message: st.message,
 		FailingSince: st.failing, StalledAfter: l.cfg.StalledAfter, Now: now, NextTry: st.nextTry,
 		Installed: st.release.Exists(), Uninstalling: st.removing, Revision: st.release.Revision, Global: st.seen,
-		HasChart: st.desc().HasChart, Objects: objs,
+		HasChart: st.desc().HasChart, Objects: objs, Checks: l.cfg.Ports.Prober.Results(st.desc().Name),
 		HealthReason: st.healthReason, HealthMessage: st.healthMessage,
 		Behind: due || l.ledger.behind(st.desc().Name, st.sawRevision), UnreadySince: st.unready,
 		Maintenance: st.maintenance,

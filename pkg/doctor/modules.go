@@ -120,7 +120,7 @@ func weigh(reason, phase string, lasted time.Duration) Severity {
 	switch reason {
 	case status.ReasonPaused, status.ReasonMaintenance: // somebody wants it so
 		return Note
-	case status.ReasonPending, status.ReasonRunning, status.ReasonWaitingForModule, status.ReasonWaitingForObjects, status.ReasonUninstalling:
+	case status.ReasonPending, status.ReasonRunning, status.ReasonWaitingForModule, status.ReasonWaitingForObjects, status.ReasonCheckPending, status.ReasonUninstalling:
 		if lasted < slow {
 			return Note
 		}
@@ -169,6 +169,8 @@ func (f Facts) wayOut(reason string, m Module) string {
 		return "the global hook that the message names has to succeed: see the operator's log, and `addon-operator hook run` (docs/hook-tools.md)"
 	case status.ReasonWaitingForObjects, status.ReasonObjectFailed, "NotInstalled":
 		return objects
+	case status.ReasonCheckFailed, status.ReasonCheckPending:
+		return "the health check that the message names (module.yaml, health) has to hold: ask its URL or run its file by hand; docs/health-and-drift.md"
 	case status.ReasonContested:
 		return "somebody else changes these objects back: take them out of the other tool, or out of the module; if it is a controller, ignore the field (docs/modules.md, drift)"
 	case status.ReasonOscillating:

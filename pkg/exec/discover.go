@@ -148,9 +148,15 @@ func (r *Runner) hooksIn(owner hook.Owner, dir string) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
+	var probes []string
+	if r.cfg.Probes != nil {
+		probes = r.cfg.Probes(owner)
+	}
 	var hooks []File
 	for _, f := range files {
 		switch {
+		case slices.Contains(probes, f.Path):
+			r.cfg.Logger.Debug("file is no hook", "file", f.Path, "reason", "it is a health check of the module")
 		case f.Hook:
 			hooks = append(hooks, f)
 		case f.Warn:

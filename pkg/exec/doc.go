@@ -6,6 +6,7 @@
 //	New > Find (which files are hooks) > Load (--config of each) > Bind(hook) > hook.Func
 //	                                     LoadOne (of one file)
 //	      Enabled (a module's enabled script)
+//	      Probe (an executable that is a health check)
 //
 // # Processes
 //

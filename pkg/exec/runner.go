@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/addon-operator/addon-operator/pkg/hook"
 )
 
 // Config is what a Runner may use. The zero value of a field means its default.
@@ -53,6 +55,9 @@ type Config struct {
 	Printed func(string) string
 	// Allowed, if set, is asked before each start of an executable; an error is why it may not run now.
 	Allowed func() error
+	// Probes, if set, names the files of an owner that are health checks, by absolute path: they
+	// are not asked for --config.
+	Probes func(hook.Owner) []string
 	// Logger gets the hooks' output and warnings. Default slog.Default().
 	Logger *slog.Logger
 }

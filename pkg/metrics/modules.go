@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/addon-operator/addon-operator/pkg/status"
 )
 
 // moduleMetrics are those of C-508 and C-509, and config_values_errors_total of C-507.
@@ -153,6 +155,7 @@ func (s *Self) ResourceAbsent(module, resource string) {
 
 // ForgetModule drops every series of a module that is gone.
 func (s *Self) ForgetModule(module string) {
+	s.Checks(status.Module{Name: module})
 	m := s.modules
 	m.shown.mu.Lock()
 	defer m.shown.mu.Unlock()

@@ -25,6 +25,7 @@ type Self struct {
 	queues     queueMetrics
 	modules    moduleMetrics
 	conditions conditionMetrics
+	checks     checkMetrics
 	reviews    *prometheus.HistogramVec
 }
 
@@ -69,6 +70,7 @@ func NewSelf(reg prometheus.Registerer, prefix string, opts ...Option) *Self {
 	s.queues = newQueueMetrics(f, withActions)
 	s.modules = newModuleMetrics(withModules)
 	s.conditions = newConditionMetrics(withModules)
+	s.checks = newCheckMetrics(withModules)
 	s.reviews = newReviewMetrics(f)
 	ticks := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: prefix + "live_ticks", Help: "Grows by one every ten seconds."},
 		sinceStart(time.Now()))

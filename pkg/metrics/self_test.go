@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/status"
 )
 
 // everything calls every method once or more.
@@ -45,6 +46,8 @@ func everything(s *Self, ids ...hook.ID) {
 	s.Enabled("m", "1.0.0", false)
 	s.Enabled("m", "1.1.0", true)
 	s.ConfigProblem()
+	s.Checks(status.Module{Name: "m", Checks: []status.Check{{Name: "api", Looked: true}, {Name: "gone"}}})
+	s.Checks(status.Module{Name: "m", Checks: []status.Check{{Name: "api", Looked: true}, {Name: "disk", Problem: "full"}}})
 	s.HelmOperation("m", "Inputs", "template", time.Second)
 	s.ModuleDeleteFailed("m")
 	s.DiscoverFailed()
@@ -110,8 +113,8 @@ func TestMetricsWithModulesBearTheNamesOfTheContract(t *testing.T) {
 		"module_helm_seconds":        "H activation,module",
 		"module_delete_errors_total": "C module", "modules_discover_errors_total": "C ", "helm_operation_seconds": "H activation,module,operation",
 		"convergence_seconds": "C activation", "convergence_total": "C activation",
-		"modules_helm_release_redeployed_total": "C module",
-		"mm_module_info":                        "G critical,enabled,module", "mm_module_enabled": "G module,version",
+		"modules_helm_release_redeployed_total": "C module", "module_health_check": "G check,module",
+		"mm_module_info": "G critical,enabled,module", "mm_module_enabled": "G module,version",
 	} {
 		want["addon_operator_"+name] = labels
 	}
@@ -261,6 +264,18 @@ func TestSeriesOfAnOwnerAreForgotten(t *testing.T) {
 	s.Forget(hook.Global)
 	if has(`hook="hooks/g"`) || !has(`hook="hooks/o"`) {
 		t.Error(gather(t, reg))
+	}
+}
+
+func TestHealthChecksAreShown(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	everything(NewSelf(reg, "p_"), own)
+	got := gather(t, reg)
+	for line, want := range map[string]bool{`p_module_health_check{check="api",module="m"} 1`: true,
+		`p_module_health_check{check="disk",module="m"} 0`: true, `check="gone"`: false} {
+		if strings.Contains(got, line) != want {
+			t.Errorf("%s: %v\n%s", line, !want, got)
+		}
 	}
 }
 

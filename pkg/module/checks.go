@@ -2,8 +2,12 @@ package module
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -122,10 +126,38 @@ func healthCheck(e *entry) (HealthCheck, error) {
 		e.check(checkURL(c.HTTP))
 		c.Interval, c.Timeout = e.duration("interval", defaultInterval), e.duration("timeout", httpTimeout)
 	default:
+		if c.Hook != "" && !filepath.IsLocal(c.Hook) {
+			e.fail("hook: expected the path of a file below the module's directory such as hooks/healthy.sh, got %q", c.Hook)
+		}
 		c.Interval, c.Timeout = e.duration("interval", defaultInterval), e.duration("timeout", hookTimeout)
 	}
 	c.Name = cmp.Or(c.Name, c.HTTP, c.Hook, c.Kind)
 	return c, e.end()
+}
+
+// healthFiles finds the executables of checks: below the module's directory, or
+// else below its hooks directory.
+func (d *definition) healthFiles(dir string, checks []HealthCheck) {
+	for i, c := range checks {
+		if c.Hook == "" || d.err != nil {
+			continue
+		}
+		path := filepath.Clean(c.Hook)
+		info, err := os.Stat(filepath.Join(dir, path))
+		if errors.Is(err, fs.ErrNotExist) {
+			path = filepath.Join("hooks", path)
+			info, err = os.Stat(filepath.Join(dir, path))
+		}
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			d.fail("health", "[%d]: hook: expected the file %s in the module's directory or in hooks/; there is none", i, c.Hook)
+		case err != nil:
+			d.fail("health", "[%d]: hook: %v", i, err)
+		case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
+			d.fail("health", "[%d]: hook: %s is not executable: chmod +x it", i, path)
+		}
+		checks[i].Hook = path
+	}
 }
 
 func (e *entry) check(err error) {

@@ -1,6 +1,8 @@
 package module
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -48,17 +50,19 @@ drift:
 
 func TestBadChecksAndRulesNameTheirKey(t *testing.T) {
 	for text, want := range map[string]string{
-		`health: [{cel: "object.", kind: X}]`:              "key health: [0]: cel: expected a CEL expression",
-		`health: [{cel: "true"}]`:                          "kind: expected the kind",
-		`health: [{name: x}]`:                              "exactly one of cel, http and hook",
-		`health: [{http: "http://a", hook: b}]`:            "exactly one of cel, http and hook",
-		`health: [{http: "ftp://a"}]`:                      "http: expected a URL",
-		`health: [{http: "http://u:p@a"}]`:                 "without credentials",
-		`health: [{http: "http://a", interval: 5}]`:        "interval: expected text",
-		`health: [{http: "http://a", interval: 10ms}]`:     "interval: expected a duration from 1s",
-		`health: [{http: "http://a", kind: X}]`:            "kind is none of them",
-		`health: [{name: a, hook: b}, {name: a, hook: c}]`: `[1]: name: there are two checks "a"`,
-		`health: {}`: "key health: expected a list",
+		`health: [{cel: "object.", kind: X}]`:                 "key health: [0]: cel: expected a CEL expression",
+		`health: [{cel: "true"}]`:                             "kind: expected the kind",
+		`health: [{name: x}]`:                                 "exactly one of cel, http and hook",
+		`health: [{http: "http://a", hook: b}]`:               "exactly one of cel, http and hook",
+		`health: [{http: "ftp://a"}]`:                         "http: expected a URL",
+		`health: [{http: "http://u:p@a"}]`:                    "without credentials",
+		`health: [{http: "http://a", interval: 5}]`:           "interval: expected text",
+		`health: [{http: "http://a", interval: 10ms}]`:        "interval: expected a duration from 1s",
+		`health: [{http: "http://a", kind: X}]`:               "kind is none of them",
+		`health: [{name: a, hook: b}, {name: a, hook: c}]`:    `[1]: name: there are two checks "a"`,
+		`health: [{hook: ../b}]`:                              "hook: expected the path of a file below the module's directory",
+		`health: [{hook: /b}]`:                                "hook: expected the path",
+		`health: {}`:                                          "key health: expected a list",
 		`drift: {ignore: [{kind: X, paths: [spec]}]}`:         "key drift: ignore[0]: paths: expected a JSON pointer",
 		`drift: {ignore: [{paths: [/spec]}]}`:                 "kind: expected the kind",
 		`drift: {ignore: [{kind: X}]}`:                        "paths: expected a list",
@@ -67,6 +71,29 @@ func TestBadChecksAndRulesNameTheirKey(t *testing.T) {
 	} {
 		if d, _, _ := readChecks(t, text); d.err == nil || !strings.Contains(d.err.Error(), want) {
 			t.Errorf("%s: got %v, expected %s", text, d.err, want)
+		}
+	}
+}
+
+func TestTheExecutableOfACheckIsFoundOrNamed(t *testing.T) {
+	dir := t.TempDir()
+	for path, mode := range map[string]os.FileMode{"health/ok.sh": 0o755, "hooks/check.sh": 0o755, "plain.txt": 0o644} {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(path)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, path), []byte("#!/bin/sh\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{
+		"health/ok.sh": "health/ok.sh", "./health/ok.sh": "health/ok.sh", "check.sh": "hooks/check.sh", "hooks/check.sh": "hooks/check.sh",
+		"plain.txt": "plain.txt is not executable: chmod +x it", "health": "health is not executable",
+		"none.sh": "[0]: hook: expected the file none.sh in the module's directory or in hooks/",
+	} {
+		d, checks := &definition{}, []HealthCheck{{Name: name, Hook: name}}
+		d.healthFiles(dir, checks)
+		if d.err == nil && checks[0].Hook != want || d.err != nil && !strings.Contains(d.err.Error(), want) {
+			t.Errorf("%s: %v, %v", name, checks, d.err)
 		}
 	}
 }

@@ -59,11 +59,7 @@ func readDefinition(m *Descriptor, c candidate, ch chart, opts LoadOptions) erro
 	m.Adopt = Adoption(d.choice("adopt", "unowned", string(AdoptNever), string(AdoptAlways)))
 	m.OnFailure = FailurePolicy(d.choice("onFailure", "keep", string(RollBack)))
 	m.Health = d.healthChecks()
-	for _, check := range m.Health {
-		if check.CEL == "" {
-			m.warn("%s: health check %q is read but not run: only checks with cel are run so far", definitionFile, check.Name)
-		}
-	}
+	d.healthFiles(c.dir, m.Health)
 	m.Drift = d.driftRules()
 	m.Weight = d.weight(c, opts, m)
 	if name := d.text("name", nil); name != "" && name != c.name {

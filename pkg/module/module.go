@@ -80,7 +80,8 @@ type HealthCheck struct {
 	CEL string
 	// HTTP is a URL that must answer 2xx; NamespaceVariable in it is the namespace of the module's objects.
 	HTTP string
-	// Hook is the name of a hook below hooks/ that is run with binding context "health" and exits 0 when healthy.
+	// Hook is the path of an executable below the module's directory. It is run with binding context
+	// "health" and exits 0 when healthy. It is no hook otherwise, also when it lies in hooks/.
 	Hook string
 	// Interval is the time between two looks of HTTP and Hook; Timeout bounds one.
 	Interval, Timeout time.Duration

@@ -23,6 +23,7 @@ func (r reporter) Report(m status.Module) {
 	}
 	r.self.Enabled(m.Name, m.Version, m.Enabled)
 	r.self.Conditions(m)
+	r.self.Checks(m)
 	r.self.Maintenance(m.Name, m.Maintenance)
 	r.self.Paused(m.Name, m.PausedUntil)
 	if r.progress != nil {

@@ -75,6 +75,8 @@ type Config struct {
 	ParallelApply int
 	// PurgeGrace is the time between the announcement and the removal of a release whose module is gone; default 5 min.
 	PurgeGrace time.Duration
+	// StalledAfter is how long a module may be not Ready, or its attempts fail, before it is Stalled; default 10 min.
+	StalledAfter time.Duration
 	// ShutdownGrace is how long running hooks and Helm actions may go on at shutdown; default 20 s.
 	ShutdownGrace time.Duration
 	// HA makes this operator one of several of which one acts (C-450). It needs Pod, the
@@ -117,7 +119,7 @@ func Defaults() Config {
 		UnnumberedWeight: 1, CRDLabels: "heritage=addon-operator", CRDFilters: "doc-,_", HelmHistoryMax: 10,
 		HelmTimeout: 20 * time.Minute, ListenAddress: "0.0.0.0:9650", MetricsPrefix: "addon_operator_",
 		DebugSocket: "/var/run/addon-operator/debug.socket", HookTimeout: 10 * time.Minute, OrderPatience: 15 * time.Second,
-		ParallelApply: 16, OperationTimeout: 10 * time.Second, PurgeGrace: 5 * time.Minute, ShutdownGrace: 20 * time.Second, LeaseDuration: 10 * time.Second,
+		ParallelApply: 16, OperationTimeout: 10 * time.Second, PurgeGrace: 5 * time.Minute, StalledAfter: 10 * time.Minute, ShutdownGrace: 20 * time.Second, LeaseDuration: 10 * time.Second,
 	}
 }
 

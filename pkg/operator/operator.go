@@ -25,6 +25,7 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/kube"
 	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/object"
+	"github.com/addon-operator/addon-operator/pkg/probe"
 	"github.com/addon-operator/addon-operator/pkg/report"
 	"github.com/addon-operator/addon-operator/pkg/schema"
 	"github.com/addon-operator/addon-operator/pkg/settings"
@@ -116,6 +117,7 @@ type wiring struct {
 	inspect  *inspector
 	meter    meter
 	webhooks *webhook.Server
+	prober   *probe.Prober
 
 	parameters *parameters
 	logConfig  atomic.Bool // log.configmap.events
@@ -155,7 +157,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	}
 	m.print.store.Store(values)
 
-	if w.exec, err = newRunner(cfg, kubeconfig, m.print.text); err != nil {
+	if w.exec, err = newRunner(cfg, kubeconfig, m.print.text, func(o hook.Owner) []string { return probesOf(w.modules(mods), o) }); err != nil {
 		return nil, err
 	}
 	w.cron = cron.New(cron.Config{Logger: cfg.Logger})
@@ -170,6 +172,8 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	w.tracker = kube.NewTracker(clients, labels.SelectorFromSet(extra), func(m string, drifted bool) { w.loop.ObjectsChanged(m, drifted) }, cfg.Logger)
 	w.reporter = report.New(report.Config{Dynamic: clients.Dynamic, Client: typed, Namespace: cfg.Namespace, ConfigMap: cfg.ConfigMap, Logger: cfg.Logger})
 
+	w.prober = probe.New(probe.Config{Hook: w.probe, Notify: func(m string) { w.loop.ChecksChanged(m) }})
+
 	if w.webhooks, err = newWebhooks(cfg, clients, m, func(o hook.Owner, message string) {
 		if o == validator() {
 			o = hook.Global // an Event on the ConfigMap
@@ -181,12 +185,12 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	w.loop = converge.New(converge.Config{
 		Modules: mods, Store: values, Settings: conf, Facts: facts, GlobalHooksDir: hooksDir,
 		Namespace: cfg.Namespace, Instance: cfg.instance(), CRDLabels: extra, IgnoreRelease: cfg.HelmIgnoreRelease,
-		OrderPatience: cfg.OrderPatience, ParallelApply: cfg.ParallelApply, PurgeGrace: cfg.PurgeGrace, ShutdownGrace: cfg.ShutdownGrace,
+		OrderPatience: cfg.OrderPatience, ParallelApply: cfg.ParallelApply, PurgeGrace: cfg.PurgeGrace, StalledAfter: cfg.StalledAfter, ShutdownGrace: cfg.ShutdownGrace,
 		Lost: cfg.lost(), Logger: cfg.Logger,
 		Ports: converge.Ports{
 			Executables: executables{w.exec, cfg.Hooks}, Watcher: kube.NewWatcher(clients, cfg.Logger), Scheduler: w.cron, Objects: clients,
 			Installer: w.helm, Tracker: w.tracker, Cluster: clients, Settings: w.store, Facts: w.store,
-			Webhooks: w.webhooks,
+			Webhooks: w.webhooks, Prober: w.prober,
 			Reporter: reporter{w.reporter, m.self, cfg.Progress, m.print}, Meter: m,
 		},
 	})
@@ -200,13 +204,13 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 }
 
 // newRunner makes what runs the executables of hooks.
-func newRunner(cfg Config, kubeconfig string, printed func(string) string) (*exec.Runner, error) {
+func newRunner(cfg Config, kubeconfig string, printed func(string) string, probes func(hook.Owner) []string) (*exec.Runner, error) {
 	env := os.Environ()
 	if kubeconfig != "" {
 		env = append(env, "KUBECONFIG="+kubeconfig)
 	}
 	return exec.New(exec.Config{TempDir: cfg.TempDir, Timeout: cfg.HookTimeout, KeepTempFiles: cfg.KeepTempFiles,
-		Env: env, ProxyJSONLogs: cfg.ProxyJSONLogs, Limits: cfg.HookLimits, FilesLimit: cfg.HookFiles, Credential: cfg.HookUser, Printed: printed, Allowed: cfg.allowed(), Logger: cfg.Logger})
+		Env: env, ProxyJSONLogs: cfg.ProxyJSONLogs, Limits: cfg.HookLimits, FilesLimit: cfg.HookFiles, Credential: cfg.HookUser, Printed: printed, Probes: probes, Allowed: cfg.allowed(), Logger: cfg.Logger})
 }
 
 // run starts every part and returns when all have ended.
@@ -232,6 +236,7 @@ func (w *wiring) run(ctx context.Context, f *front) error {
 	group.Go(func() error { return ended(ctx, w.webhooks.Run(ctx)) })
 	group.Go(func() error { return ended(ctx, w.validateConfigMap(ctx)) })
 	group.Go(func() error { return ended(ctx, w.tracker.Run(edges)) })
+	group.Go(func() error { return ended(ctx, w.prober.Run(ctx)) })
 	group.Go(func() error {
 		return ended(ctx, w.clients.WatchDiscovery(ctx, func() {
 			w.helm.Refresh()

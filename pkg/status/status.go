@@ -21,7 +21,7 @@ const (
 	ConfigValid = "ConfigValid"
 	// Reconciled: the last attempt ran all hooks and applied what was wanted.
 	Reconciled = "Reconciled"
-	// Healthy: every object of the release is current.
+	// Healthy: every object of the release is current, and every health check of the module holds.
 	Healthy = "Healthy"
 	// HooksSucceeding: no run for an event, a tick or a review has failed without a success since, and none hangs.
 	HooksSucceeding = "HooksSucceeding"
@@ -81,6 +81,8 @@ const (
 	ReasonWaitingForObjects = "WaitingForObjects"
 	ReasonObjectFailed      = "ObjectFailed"
 	ReasonContested         = "Contested"
+	ReasonCheckFailed       = "HealthCheckFailed"
+	ReasonCheckPending      = "HealthCheckPending"
 	ReasonOscillating       = "Oscillating"
 	ReasonTerminating       = "NamespaceTerminating"
 	ReasonUninstalling      = "Uninstalling"
@@ -121,12 +123,26 @@ type Module struct {
 	// Values say who set each leaf of the module's section; ValuesOmitted is how many are left out.
 	Values        []ValueOrigin
 	ValuesOmitted int
+	// Checks are the module's health checks by HTTP and hook.
+	Checks []Check
 	// WaitsFor is a chain: the module waits for the first, which waits for the next.
 	// An element is the name of a module, or a sentence.
 	WaitsFor []string
 	// LastPass is the newest one that changed something or failed, nil when none has in this process.
 	LastPass *Pass
 }
+
+// Check is what is known of one health check by HTTP or hook.
+type Check struct {
+	Name string
+	// Looked: a look has ended since the check began, or the module was changed last.
+	Looked bool
+	// Problem is why it does not hold, in one line; "" when it does.
+	Problem string
+}
+
+// Holds says that the newest look found nothing wrong.
+func (c Check) Holds() bool { return c.Looked && c.Problem == "" }
 
 // Decision says whether a module is on, and who decided.
 type Decision struct {
@@ -205,6 +221,8 @@ type Facts struct {
 	Global       int64
 	HasChart     bool
 	Objects      []object.Health
+	// Checks are the module's health checks by HTTP and hook, while they are made.
+	Checks []Check
 	// HealthReason and HealthMessage override the health of objects, such as Contested.
 	HealthReason  string
 	HealthMessage string
@@ -223,7 +241,7 @@ type Facts struct {
 // Summarize derives conditions, phase and reason.
 func Summarize(f Facts) Module {
 	m := Module{Name: f.Name, Weight: f.Weight, Enabled: f.On, Version: f.Version, Namespace: f.Namespace,
-		Revision: f.Revision, Global: f.Global, NextTry: f.NextTry, Maintenance: f.Maintenance, PausedUntil: f.PausedUntil}
+		Revision: f.Revision, Global: f.Global, NextTry: f.NextTry, Maintenance: f.Maintenance, PausedUntil: f.PausedUntil, Checks: f.Checks}
 	conds := []Condition{enabled(f), loaded(f), configValid(f), reconciled(f), healthy(f), hooksSucceeding(f)}
 	ready := Condition{Type: Ready, Status: true, Reason: ReasonReady, Message: "everything is applied and healthy"}
 	for _, c := range conds {
@@ -340,21 +358,42 @@ func healthy(f Facts) Condition {
 			waiting = append(waiting, line)
 		}
 	}
+	bad, pending := checked(f.Checks)
 	switch {
 	case f.PausedDrift != "":
 		c = Condition{Type: Healthy, Reason: ReasonPaused, Message: f.PausedDrift}
 	case f.HealthReason != "":
 		c = Condition{Type: Healthy, Reason: f.HealthReason, Message: f.HealthMessage}
 	case len(failed) > 0:
-		c = Condition{Type: Healthy, Reason: ReasonObjectFailed, Message: list(failed)}
+		c = Condition{Type: Healthy, Reason: ReasonObjectFailed, Message: list(append(failed, bad...))}
 	case len(waiting) > 0:
-		c = Condition{Type: Healthy, Reason: ReasonWaitingForObjects, Message: list(waiting)}
+		c = Condition{Type: Healthy, Reason: ReasonWaitingForObjects, Message: list(append(waiting, bad...))}
 	case f.HasChart && !f.Installed:
 		c = Condition{Type: Healthy, Reason: "NotInstalled", Message: "there is no release yet"}
+	case len(bad) > 0:
+		c = Condition{Type: Healthy, Reason: ReasonCheckFailed, Message: list(bad)}
+	case len(pending) > 0:
+		c = Condition{Type: Healthy, Reason: ReasonCheckPending, Message: "not known yet: " + list(pending)}
 	case len(f.Objects) > 0:
 		c.Message = fmt.Sprintf("all %d objects are current", len(f.Objects))
 	}
+	if n := len(f.Checks); c.Status && n > 0 {
+		c.Message += fmt.Sprintf(", health checks that hold: %d", n)
+	}
 	return c
+}
+
+// checked are lines about checks that fail and about those that were not looked at yet.
+func checked(checks []Check) (bad, pending []string) {
+	for _, c := range checks {
+		switch {
+		case !c.Looked:
+			pending = append(pending, "check "+c.Name)
+		case !c.Holds():
+			bad = append(bad, "check "+c.Name+": "+c.Problem)
+		}
+	}
+	return bad, pending
 }
 
 func hooksSucceeding(f Facts) Condition {

@@ -35,11 +35,20 @@ func TestSummarize(t *testing.T) {
 		"waits":            {with(func(f *Facts) { f.Attempt, f.Reason = Waits, ReasonWaitingForModule }), Waiting, false, ReasonWaitingForModule, ""},
 		"rolls out":        {with(func(f *Facts) { f.Objects = health(object.InProgress, "1 of 2") }), Verifying, false, ReasonWaitingForObjects, "Deployment/n/d: 1 of 2"},
 		"an object failed": {with(func(f *Facts) { f.Objects = health(object.Failed, "quota") }), Verifying, false, ReasonObjectFailed, "quota"},
-		"contested":        {with(func(f *Facts) { f.HealthReason = ReasonContested }), Verifying, false, ReasonContested, ""},
-		"no release yet":   {with(func(f *Facts) { f.Installed, f.Objects = false, nil }), Verifying, false, "NotInstalled", ""},
-		"no chart":         {with(func(f *Facts) { f.Installed, f.HasChart, f.Objects = false, false, nil }), Deployed, true, ReasonReady, ""},
-		"bad settings":     {with(func(f *Facts) { f.ConfigProblem = "size must be" }), Deployed, false, ReasonConfigInvalid, "size must be"},
-		"off":              {Facts{Why: "off by x", Reason: ReasonDisabled}, Disabled, false, ReasonDisabled, "off by x"},
+		"a check fails": {with(func(f *Facts) {
+			f.Checks = []Check{{Name: "api", Looked: true}, {Name: "disk", Looked: true, Problem: "full"}, {Name: "new"}}
+		}), Verifying, false, ReasonCheckFailed, "check disk: full"},
+		"a check is not known yet": {with(func(f *Facts) { f.Checks = []Check{{Name: "api", Looked: true}, {Name: "disk"}} }), Verifying, false,
+			ReasonCheckPending, "not known yet: check disk"},
+		"checks hold": {with(func(f *Facts) { f.Checks = []Check{{Name: "api", Looked: true}} }), Deployed, true, ReasonReady, ""},
+		"objects and a check are not well": {with(func(f *Facts) {
+			f.Objects, f.Checks = health(object.InProgress, "1 of 2"), []Check{{Name: "api", Looked: true, Problem: "no answer"}}
+		}), Verifying, false, ReasonWaitingForObjects, "1 of 2; check api: no answer"},
+		"contested":      {with(func(f *Facts) { f.HealthReason = ReasonContested }), Verifying, false, ReasonContested, ""},
+		"no release yet": {with(func(f *Facts) { f.Installed, f.Objects = false, nil }), Verifying, false, "NotInstalled", ""},
+		"no chart":       {with(func(f *Facts) { f.Installed, f.HasChart, f.Objects = false, false, nil }), Deployed, true, ReasonReady, ""},
+		"bad settings":   {with(func(f *Facts) { f.ConfigProblem = "size must be" }), Deployed, false, ReasonConfigInvalid, "size must be"},
+		"off":            {Facts{Why: "off by x", Reason: ReasonDisabled}, Disabled, false, ReasonDisabled, "off by x"},
 		"going": {with(func(f *Facts) { f.On, f.Uninstalling, f.Message = false, true, "waiting for x" }), Uninstalling, false, ReasonUninstalling,
 			"waiting for x"},
 		"a script fails, the module stays on": {with(func(f *Facts) { f.DecisionReason = ReasonScriptFailed }), Deployed, true, ReasonReady, ""},

@@ -44,7 +44,9 @@ type World struct {
 	releases map[string]*fakeRelease
 	health   map[string]object.State
 	drift    map[string][]object.Drift
-	leaving  map[string]bool // objects of these modules do not go away
+	probes   map[string][]string // health checks by HTTP and hook of modules
+	problems map[string]string   // by module and check, "" for one that holds; not looked at without
+	leaving  map[string]bool     // objects of these modules do not go away
 	tracked  map[string]bool
 	watches  map[string]*fakeWatch // by hook and binding
 	ticks    map[string]func()
@@ -80,6 +82,7 @@ func NewWorld(data map[string]string) *World {
 		start: time.Now(), data: data,
 		hooks: map[hook.ID]*FakeHook{}, scripts: map[string]string{}, failing: map[string]string{},
 		releases: map[string]*fakeRelease{}, health: map[string]object.State{}, drift: map[string][]object.Drift{},
+		probes: map[string][]string{}, problems: map[string]string{},
 		leaving: map[string]bool{}, tracked: map[string]bool{}, watches: map[string]*fakeWatch{}, ticks: map[string]func(){},
 		statuses: map[string]status.Module{}, renders: map[string][]string{},
 	}
@@ -93,6 +96,7 @@ func (w *World) Attach(l *converge.Loop) {
 	defer w.mu.Unlock()
 	w.loop = l
 	w.watches, w.ticks, w.tracked = map[string]*fakeWatch{}, map[string]func(){}, map[string]bool{}
+	w.probes, w.problems = map[string][]string{}, map[string]string{}
 }
 
 // note records an effect; w.mu must be held.

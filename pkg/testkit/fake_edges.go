@@ -26,7 +26,7 @@ import (
 func (w *World) Ports() converge.Ports {
 	return converge.Ports{
 		Executables: executables{w}, Watcher: watcher{w}, Scheduler: scheduler{w}, Objects: objects{w}, Installer: installer{w},
-		Tracker: tracker{w}, Cluster: cluster{w}, Settings: userMap{w}, Facts: keeper{w}, Reporter: reporter{w}, Meter: meter{w},
+		Tracker: tracker{w}, Prober: prober{w}, Cluster: cluster{w}, Settings: userMap{w}, Facts: keeper{w}, Reporter: reporter{w}, Meter: meter{w},
 	}
 }
 
