@@ -143,11 +143,8 @@ func (p *Prober) Run(ctx context.Context) error {
 	defer timer.Stop()
 	for {
 		due, wait := p.due(ctx, time.Now())
-		for _, d := range due {
-			looks.Go(func() {
-				defer d.cancel()
-				p.note(ctx, d.check, p.look(d.ctx, d.check))
-			})
+		for _, look := range due {
+			looks.Go(look)
 		}
 		timer.Reset(wait)
 		select {
@@ -159,19 +156,12 @@ func (p *Prober) Run(ctx context.Context) error {
 	}
 }
 
-// look is one look that is due.
-type look struct {
-	*check
-	ctx    context.Context
-	cancel context.CancelFunc
-}
-
 // longest is how long Run sleeps when nothing is due.
 const longest = time.Hour
 
 // due takes the looks whose time has come, those that have waited longest first, as
 // far as there is room, and says when the next one is.
-func (p *Prober) due(ctx context.Context, now time.Time) (out []look, wait time.Duration) {
+func (p *Prober) due(ctx context.Context, now time.Time) (out []func(), wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	wait = longest
@@ -193,10 +183,12 @@ func (p *Prober) due(ctx context.Context, now time.Time) (out []look, wait time.
 			continue // the end of a look wakes Run
 		}
 		p.running[c.kind()]++
-		l := look{check: c}
-		l.ctx, l.cancel = context.WithCancel(ctx)
-		c.cancel = l.cancel
-		out = append(out, l)
+		looking, cancel := context.WithCancel(ctx)
+		c.cancel = cancel
+		out = append(out, func() {
+			defer cancel()
+			p.note(ctx, c, p.look(looking, c))
+		})
 	}
 	return out, wait
 }
