@@ -39,6 +39,7 @@ type kindWatch struct {
 	err        error
 	listing    uint64
 	remembered map[id]remembered
+	tombstones map[id]bool // where remembered may tell of an end
 }
 
 func (k *kindWatch) ref(i id) object.Ref {
@@ -113,7 +114,7 @@ func (k *kindWatch) remove(o metav1.Object) {
 func (k *kindWatch) lost(i id, version uint64) {
 	ref := k.ref(i)
 	if k.t.held[ref] > 0 {
-		k.remembered[i] = remembered{gone: true, version: version, listing: k.listing}
+		k.remembered[i], k.tombstones[i] = remembered{gone: true, version: version, listing: k.listing}, true
 		return
 	}
 	delete(k.remembered, i)

@@ -46,6 +46,7 @@ type Tracker struct {
 	modules map[string]*tracking
 	owners  map[object.Ref]string // the module that tracks an object
 	held    map[object.Ref]int    // how many modules hold it
+	needed  map[kindKey]int       // how many entries of owners and held have a kind
 	kinds   map[kindKey]*kindWatch
 	classes map[string]bool // storage classes that bind on first use
 	rules   map[string]rules
@@ -88,7 +89,7 @@ func NewTracker(c *Clients, selector labels.Selector, notify func(module string,
 	return &Tracker{clients: c, selector: selector, notify: notify, log: log, wake: make(chan struct{}, 1),
 		seed: maphash.MakeSeed(), rules: map[string]rules{}, scalers: newScalers(),
 		modules: map[string]*tracking{}, owners: map[object.Ref]string{}, held: map[object.Ref]int{},
-		kinds: map[kindKey]*kindWatch{}, dirty: map[string]bool{}}
+		needed: map[kindKey]int{}, kinds: map[kindKey]*kindWatch{}, dirty: map[string]bool{}}
 }
 
 // Run starts and stops watches as Hold, Track and the others need them, and calls
@@ -128,7 +129,9 @@ func (t *Tracker) Hold(module string, objs []object.Ref) {
 	t.unhold(m)
 	m.held = slices.Clone(objs)
 	for _, ref := range objs {
-		t.held[ref]++
+		if t.held[ref]++; t.held[ref] == 1 {
+			t.need(ref)
+		}
 	}
 	t.touch(module)
 }
@@ -471,7 +474,7 @@ func (t *Tracker) gone(ref object.Ref, tr *tracked, version uint64) {
 		if m := t.modules[t.owners[ref]]; m != nil {
 			delete(m.objects, ref)
 		}
-		delete(t.owners, ref)
+		t.unown(ref)
 		t.replan = true
 		return
 	}
@@ -494,16 +497,37 @@ func (t *Tracker) adopt(module string, ref object.Ref, tr *tracked) {
 	if other := t.modules[t.owners[ref]]; other != nil {
 		delete(other.objects, ref)
 	}
+	if _, owned := t.owners[ref]; !owned {
+		t.need(ref)
+	}
 	t.owners[ref] = module
 	t.modules[module].objects[ref] = tr
 	tr.rules = t.rulesFor(module, ref)
+}
+
+func (t *Tracker) unown(ref object.Ref) {
+	if _, owned := t.owners[ref]; owned {
+		delete(t.owners, ref)
+		t.unneed(ref)
+	}
+}
+
+// need counts an object of a kind: with many objects it would take long to look at all
+// of them whenever one moved.
+func (t *Tracker) need(ref object.Ref) { t.needed[kindOf(ref)]++ }
+
+func (t *Tracker) unneed(ref object.Ref) {
+	kind := kindOf(ref)
+	if t.needed[kind]--; t.needed[kind] <= 0 {
+		delete(t.needed, kind)
+	}
 }
 
 // disown takes all objects from a module.
 func (t *Tracker) disown(m *tracking) map[object.Ref]*tracked {
 	old := m.objects
 	for ref := range old {
-		delete(t.owners, ref)
+		t.unown(ref)
 	}
 	m.objects = map[object.Ref]*tracked{}
 	return old
@@ -513,6 +537,7 @@ func (t *Tracker) unhold(m *tracking) {
 	for _, ref := range m.held {
 		if t.held[ref]--; t.held[ref] <= 0 {
 			delete(t.held, ref)
+			t.unneed(ref)
 		}
 	}
 	m.held = nil
@@ -521,10 +546,14 @@ func (t *Tracker) unhold(m *tracking) {
 // sweepTombstones drops memories of deletions that nobody holds any more.
 func (t *Tracker) sweepTombstones() {
 	for _, k := range t.kinds {
-		for i, r := range k.remembered {
-			if r.gone && t.held[k.ref(i)] == 0 {
+		for i := range k.tombstones {
+			if r, known := k.remembered[i]; known && r.gone {
+				if t.held[k.ref(i)] > 0 {
+					continue
+				}
 				delete(k.remembered, i)
 			}
+			delete(k.tombstones, i)
 		}
 	}
 }
@@ -590,9 +619,8 @@ func (t *Tracker) plan(ctx context.Context, watches *sync.WaitGroup) (again bool
 		return false
 	}
 	t.replan = false
-	needed, claims := t.needed()
-	start := t.reshape(needed)
-	watchClasses := claims && t.classes == nil
+	start := t.reshape()
+	watchClasses := t.needed[kindKey{"v1", "PersistentVolumeClaim"}] > 0 && t.classes == nil
 	if watchClasses {
 		t.classes = map[string]bool{}
 	}
@@ -614,30 +642,18 @@ func (t *Tracker) plan(ctx context.Context, watches *sync.WaitGroup) (again bool
 	return again
 }
 
-// needed are the kinds of all tracked and held objects, and whether claims are among them.
-func (t *Tracker) needed() (kinds map[kindKey]bool, claims bool) {
-	kinds = map[kindKey]bool{}
-	for ref := range t.owners {
-		kinds[kindOf(ref)] = true
-	}
-	for ref := range t.held {
-		kinds[kindOf(ref)] = true
-	}
-	return kinds, kinds[kindKey{"v1", "PersistentVolumeClaim"}]
-}
-
 // reshape stops watches that nobody needs and answers those to be started.
-func (t *Tracker) reshape(needed map[kindKey]bool) (start []*kindWatch) {
+func (t *Tracker) reshape() (start []*kindWatch) {
 	for key, k := range t.kinds {
-		if !needed[key] {
+		if t.needed[key] == 0 {
 			k.close()
 			delete(t.kinds, key)
 		}
 	}
-	for key := range needed {
+	for key := range t.needed {
 		k := t.kinds[key]
 		if k == nil {
-			k = &kindWatch{kindKey: key, t: t, remembered: map[id]remembered{}}
+			k = &kindWatch{kindKey: key, t: t, remembered: map[id]remembered{}, tombstones: map[id]bool{}}
 			t.kinds[key] = k
 		}
 		if k.feed == nil {
