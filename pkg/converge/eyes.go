@@ -39,11 +39,15 @@ func (e eyes) exports(d *module.Descriptor) values.Map {
 
 // chartValues is what Helm gets (C-303) and the exports beside it.
 func (e eyes) chartValues(st *moduleState, g *Published) (values.Snapshot, error) {
-	m := values.Map{"global": e.view(st.desc().Name, g).Clone(), st.desc().Key: e.store.Section(st.unit.Owner).Values.Clone()}
+	parts := map[string]values.Snapshot{"global": e.view(st.desc().Name, g), st.desc().Key: e.store.Section(st.unit.Owner).Values}
 	if shown := e.exports(st.desc()); len(shown) > 0 {
-		m["modules"] = shown
+		own, err := values.New(shown)
+		if err != nil {
+			return values.Snapshot{}, err
+		}
+		parts["modules"] = own
 	}
-	return values.New(m)
+	return values.Join(parts), nil
 }
 
 // hookValues are the texts of VALUES_PATH and CONFIG_VALUES_PATH (C-106).

@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/explain"
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/status"
+	"github.com/addon-operator/addon-operator/pkg/store"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
@@ -138,8 +141,7 @@ func (p *pass) moved(did *explain.Pass, before, now *appliedInputs) {
 func (p *pass) movedValues(before, now *appliedInputs) []explain.Change {
 	var out []explain.Change
 	if before.global.Digest() != now.global.Digest() {
-		global := p.store.Section(hook.Global)
-		out = append(out, explain.Changes("global", before.global.Clone(), now.global.Clone(), withEnabledOrigin(global.Origins(), p.g), global.Secret)...)
+		out = append(out, p.globalMoves.between(before.global, now.global, p.store.Section(hook.Global), p.g)...)
 	}
 	if before.section.Digest() != now.section.Digest() {
 		own := p.store.Section(p.st.unit.Owner)
@@ -149,6 +151,26 @@ func (p *pass) movedValues(before, now *appliedInputs) []explain.Change {
 		out = append(out, explain.Changes("modules", before.exports.Clone(), now.exports.Clone(), nil, p.secretExport)...)
 	}
 	return out
+}
+
+// globalMoves spares computing for each module how the same two views of the global
+// section differ.
+type globalMoves struct {
+	mu          sync.Mutex // held while it is computed: others want the same
+	before, now string     // digests
+	section     *store.Section
+	g           *Published
+	list        []explain.Change
+}
+
+func (m *globalMoves) between(before, now values.Snapshot, section *store.Section, g *Published) []explain.Change {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.section != section || m.g != g || m.before != before.Digest() || m.now != now.Digest() {
+		m.before, m.now, m.section, m.g = before.Digest(), now.Digest(), section, g
+		m.list = explain.Changes("global", before.Clone(), now.Clone(), withEnabledOrigin(section.Origins(), g), section.Secret)
+	}
+	return slices.Clone(m.list) // the caller shortens values
 }
 
 // secretExport says of a pointer below `modules` whether it is secret in the section that it is from.

@@ -125,7 +125,9 @@ type Loop struct {
 	afterAll   afterAllState
 	trouble    globalTrouble
 	changes    changes
-	scripts    sync.WaitGroup // of enabled scripts, which may outlast their pass
+	// globalMoves is of the newest pass that saw other global values than the one before.
+	globalMoves globalMoves
+	scripts     sync.WaitGroup // of enabled scripts, which may outlast their pass
 	// globalProblem is what is wrong with the global section of the ConfigMap; nil before the first reading.
 	globalProblem atomic.Pointer[string]
 	convergence   convergence

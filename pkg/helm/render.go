@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
 	"helm.sh/helm/v3/pkg/release"
@@ -167,7 +168,7 @@ func (c *Client) execute(ctx context.Context, l *loadedChart, req installed.Requ
 		return nil, nil, err
 	}
 	opts := chartutil.ReleaseOptions{Name: req.Module.Name, Namespace: req.Namespace, Revision: 1, IsUpgrade: true}
-	top, err := chartutil.ToRenderValuesWithSchemaValidation(ch, vals, opts, caps, false)
+	top, err := renderValues(ch, vals, opts, caps)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -177,6 +178,30 @@ func (c *Client) execute(ctx context.Context, l *loadedChart, req installed.Requ
 	}
 	files, err := engine.RenderWithClientProvider(ch, top, look)
 	return files, look, err
+}
+
+// renderValues is what templates see. Helm copies all values by reflection, which for the
+// list of all enabled modules would take as long as the rest of a small chart, and would
+// be done for each of them. Unless a schema or a subchart is to see it too, the list is
+// kept out of the copy.
+func renderValues(ch *chart.Chart, vals values.Map, opts chartutil.ReleaseOptions, caps *chartutil.Capabilities) (chartutil.Values, error) {
+	const key = "enabledModules"
+	global, _ := vals["global"].(values.Map)
+	list, long := global[key].([]any)
+	if !long || len(ch.Schema) > 0 || len(ch.Dependencies()) > 0 {
+		return chartutil.ToRenderValuesWithSchemaValidation(ch, vals, opts, caps, false)
+	}
+	delete(global, key)
+	top, err := chartutil.ToRenderValuesWithSchemaValidation(ch, vals, opts, caps, false)
+	if err != nil {
+		return nil, err
+	}
+	if shown, ok := top["Values"].(chartutil.Values); ok {
+		if global, ok := shown["global"].(values.Map); ok {
+			global[key] = list // it is a copy already
+		}
+	}
+	return top, nil
 }
 
 // sortFiles splits rendered files into the release's objects in install order and its chart hooks.

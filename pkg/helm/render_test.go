@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -194,6 +195,31 @@ func TestRenderIsAlwaysAnUpgrade(t *testing.T) { // C-434
 	m := aModule(t, "web", files{"templates/a.yaml": strings.Replace(configMap, ".Values.web.size", "(printf `%v %v %v` .Release.IsUpgrade .Release.IsInstall .Release.Revision)", 1)})
 	if r := mustRender(t, offline(t), m, ""); !strings.Contains(r.Manifest, "size: true false 1") {
 		t.Error(r.Manifest)
+	}
+}
+
+// C-302: however the list comes to the templates.
+func TestTemplatesSeeTheListOfEnabledModules(t *testing.T) {
+	t.Parallel()
+	shows := strings.Replace(configMap, ".Values.web.size", "(.Values.global.enabledModules | toJson)", 1)
+	const vals = "global: {fact: 1, enabledModules: [web, api]}\nweb: {}"
+	for name, c := range map[string]struct {
+		files files
+		want  string
+	}{
+		"a chart alone": {files{"templates/a.yaml": shows}, `["web","api"]`},
+		"a schema that refuses it": {files{"templates/a.yaml": shows,
+			"values.schema.json": `{"properties":{"global":{"properties":{"enabledModules":{"maxItems":1}}}}}`}, "enabledModules"},
+		"a subchart": {files{"templates/a.yaml": configMap, "charts/sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 0.0.1\n", "charts/sub/templates/a.yaml": strings.Replace(shows, "settings", "other", 1)},
+			`["web","api"]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := aModule(t, "web", c.files)
+			r, err := offline(t).Render(t.Context(), request(t, m, vals))
+			if got := fmt.Sprint(r.Manifest, err); !strings.Contains(got, c.want) {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
 	}
 }
 

@@ -56,6 +56,25 @@ func Must(m Map) Snapshot {
 	return s
 }
 
+// Join is the object that holds each part under its key. Nothing of the parts is copied
+// but their text.
+func Join(parts map[string]Snapshot) Snapshot {
+	m, text := make(Map, len(parts)), []byte{'{'}
+	for _, key := range slices.Sorted(maps.Keys(parts)) {
+		part := parts[key]
+		if m[key] = part.m; part.m == nil {
+			m[key] = Map{}
+		}
+		if len(text) > 1 {
+			text = append(text, ',')
+		}
+		name, _ := json.Marshal(key) // a string is always JSON
+		text = append(append(append(text, name...), ':'), part.JSON()...)
+	}
+	text = append(text, '}')
+	return Snapshot{m: m, text: text, digest: Digest(text)}
+}
+
 // JSON is the canonical text (object keys sorted). Callers must not change it.
 func (s Snapshot) JSON() []byte {
 	if s.text == nil {

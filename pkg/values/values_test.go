@@ -117,6 +117,24 @@ func TestASnapshotIsCanonicalAndItsCloneFree(t *testing.T) {
 	}
 }
 
+func TestJoinedPartsAreTheObjectMadeOfThem(t *testing.T) {
+	parts := map[string]Snapshot{"zero": {}, "a\"<b": Must(decode(t, `{"x":["<",1,null]}`)), "m": Must(decode(t, `{"y":{"z":1.5}}`)), "none": Must(nil)}
+	whole := Map{}
+	for key, part := range parts {
+		whole[key] = part.Clone()
+	}
+	want, got := Must(whole), Join(parts)
+	if string(got.JSON()) != string(want.JSON()) || got.Digest() != want.Digest() {
+		t.Errorf("joined: %s, want %s", got.JSON(), want.JSON())
+	}
+	if diff := cmp.Diff(want.Clone(), got.Clone()); diff != "" {
+		t.Error(diff)
+	}
+	if got := Join(nil); string(got.JSON()) != "{}" || got.Digest() != (Snapshot{}).Digest() {
+		t.Errorf("nothing joined: %s", got.JSON())
+	}
+}
+
 func TestDecodeReadsOneDocument(t *testing.T) {
 	for _, text := range []string{"", "{", "{} {}", "{} x", "[1"} {
 		if v, err := Decode([]byte(text)); err == nil {
