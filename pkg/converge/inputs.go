@@ -70,10 +70,8 @@ func (l *Loop) refresh(st *moduleState) {
 
 // wakeDependents looks again at the modules that see exports of a module.
 func (l *Loop) wakeDependents(name string) {
-	for _, st := range l.all() {
-		if dependsOn(st.desc(), name) {
-			l.refresh(st)
-		}
+	for _, st := range l.dependents(name) {
+		l.refresh(st)
 	}
 }
 

@@ -2,6 +2,7 @@ package converge
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ type ledger struct {
 
 	mu      sync.Mutex
 	entries map[string]*entry
+	queue   map[string]*entry // those that wait for their turn
 }
 
 type entry struct {
@@ -26,12 +28,11 @@ type entry struct {
 	attempted string
 	revision  int // grows with every change of wanted that came from outside
 	since     time.Time
-	waiting   bool
 	timer     *time.Timer
 }
 
 func (l *ledger) init(patience time.Duration, wake func(module string)) {
-	l.patience, l.wake, l.entries = patience, wake, map[string]*entry{}
+	l.patience, l.wake, l.entries, l.queue = patience, wake, map[string]*entry{}, map[string]*entry{}
 }
 
 // want records the digest of the inputs wanted for a module and reports whether
@@ -89,13 +90,13 @@ func (l *ledger) begin(module string, now time.Time) []order.Peer {
 	if e == nil {
 		return nil
 	}
-	e.waiting = true
+	l.queue[module] = e
 	if l.patience > 0 && e.dirty() {
 		if b := order.Blockers(e.weight, l.dirtyBelow(e.weight), now, l.patience); len(b) > 0 {
 			return b
 		}
 	}
-	e.waiting = false
+	delete(l.queue, module)
 	if e.dirty() && e.since.IsZero() {
 		e.since = now
 		e.timer = time.AfterFunc(l.patience, l.overdue)
@@ -133,7 +134,7 @@ func (l *ledger) blockers(module string) []order.Peer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entries[module]
-	if e == nil || !e.waiting {
+	if e == nil || l.queue[module] == nil {
 		return nil
 	}
 	return order.Blockers(e.weight, l.dirtyBelow(e.weight), time.Now(), l.patience)
@@ -143,13 +144,7 @@ func (l *ledger) blockers(module string) []order.Peer {
 func (l *ledger) waiting() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var out []string
-	for name, e := range l.entries {
-		if e.waiting {
-			out = append(out, name)
-		}
-	}
-	return out
+	return slices.Collect(maps.Keys(l.queue))
 }
 
 func (l *ledger) overdue() {
@@ -161,6 +156,9 @@ func (l *ledger) overdue() {
 
 // startable lists waiting modules that no dirty module of lower weight holds up.
 func (l *ledger) startable(now time.Time) []string {
+	if len(l.queue) == 0 {
+		return nil
+	}
 	lowest, found := 0, false
 	for _, e := range l.entries {
 		late := !e.since.IsZero() && now.Sub(e.since) >= l.patience
@@ -169,9 +167,9 @@ func (l *ledger) startable(now time.Time) []string {
 		}
 	}
 	var out []string
-	for name, e := range l.entries {
-		if e.waiting && (!found || e.weight <= lowest) {
-			e.waiting = false
+	for name, e := range l.queue {
+		if !found || e.weight <= lowest {
+			delete(l.queue, name)
 			out = append(out, name)
 		}
 	}
@@ -227,6 +225,7 @@ func (l *ledger) remove(module string) {
 		e.timer.Stop()
 	}
 	delete(l.entries, module)
+	delete(l.queue, module)
 	wake := l.startable(time.Now())
 	l.mu.Unlock()
 	l.wakeAll(wake)

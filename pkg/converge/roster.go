@@ -14,6 +14,9 @@ type roster struct {
 	set     *module.Set
 	byName  map[string]*moduleState
 	byOrder []*moduleState // by weight and name
+	// dependents are the modules that may require or want one, by its name and in order;
+	// what they require changes with their files, so they are asked again.
+	dependents map[string][]*moduleState
 	// cycles are the circles of requirements, by module on one.
 	cycles map[string]string
 }
@@ -31,7 +34,7 @@ func (l *Loop) all() []*moduleState { return l.roster.Load().byOrder }
 // newRoster takes states over from an earlier roster, which may be nil, and makes
 // those that are missing.
 func (l *Loop) newRoster(set *module.Set, before *roster) *roster {
-	r := &roster{set: set, byName: map[string]*moduleState{}, cycles: map[string]string{}}
+	r := &roster{set: set, byName: map[string]*moduleState{}, dependents: map[string][]*moduleState{}, cycles: map[string]string{}}
 	for _, d := range set.Modules {
 		var st *moduleState
 		if before != nil {
@@ -45,9 +48,38 @@ func (l *Loop) newRoster(set *module.Set, before *roster) *roster {
 		}
 		r.byName[d.Name] = st
 		r.byOrder = append(r.byOrder, st)
+		r.noteDependent(st, st.desc(), st.wanted(), d)
 	}
 	r.noteCycles(l)
 	return r
+}
+
+// noteDependent notes whom the versions of a module depend on: it has one of them until
+// another roster takes this one's place.
+func (r *roster) noteDependent(st *moduleState, versions ...*module.Descriptor) {
+	names := map[string]bool{}
+	for _, d := range versions {
+		for _, q := range d.Requires {
+			names[q.Module] = true
+		}
+		for _, name := range d.Wants {
+			names[name] = true
+		}
+	}
+	for name := range names {
+		r.dependents[name] = append(r.dependents[name], st)
+	}
+}
+
+// dependents are the modules that require or want the given one.
+func (l *Loop) dependents(name string) []*moduleState {
+	var out []*moduleState
+	for _, st := range l.roster.Load().dependents[name] {
+		if dependsOn(st.desc(), name) {
+			out = append(out, st)
+		}
+	}
+	return out
 }
 
 // noteCycles marks the modules that require each other in a circle: none of them

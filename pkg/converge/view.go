@@ -94,8 +94,8 @@ func (l *Loop) timeUnready(st *moduleState, ready bool) {
 
 // tellWaiting has the modules that wait for the given one say what it waits for itself.
 func (l *Loop) tellWaiting(name string) {
-	for _, other := range l.all() {
-		if dependsOn(other.desc(), name) && other.isWaiting() {
+	for _, other := range l.dependents(name) {
+		if other.isWaiting() {
 			l.keys.add(other.desc().Name, becauseHealth)
 		}
 	}
@@ -121,10 +121,7 @@ func (l *Loop) waitsFor(st *moduleState) string {
 
 // wakeWaiting adds the modules whose attempt waits for the given one.
 func (l *Loop) wakeWaiting(name string) {
-	for _, other := range l.all() {
-		if !dependsOn(other.desc(), name) {
-			continue
-		}
+	for _, other := range l.dependents(name) {
 		waits := false
 		other.edit(func(st *moduleState) { waits, st.waits = st.waits, false })
 		if waits {
