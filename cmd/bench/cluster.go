@@ -19,8 +19,8 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/testkit"
 )
 
-// patience bounds every single wait.
-const patience = 5 * time.Minute
+// patience bounds every single wait; a thousand modules take their time on a busy machine.
+const patience = 10 * time.Minute
 
 // cluster is a local control plane with clients that are not throttled.
 type cluster struct {
