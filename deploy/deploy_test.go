@@ -67,6 +67,7 @@ func TestTheOperatorMayDoWhatItDoesItselfAndNoMore(t *testing.T) {
 		{"", "events", "patch", true}:                                                       "count a repeated Event",
 		{"apiextensions.k8s.io", "customresourcedefinitions", "create", true}:               "CRDs first",
 		{"apiextensions.k8s.io", "customresourcedefinitions", "update", true}:               "newer CRDs, deleted parts of them",
+		{"apiextensions.k8s.io", "customresourcedefinitions/status", "update", true}:        "versions that nothing is stored in",
 		{"admissionregistration.k8s.io", "validatingwebhookconfigurations", "create", true}: "kubernetesValidating",
 		{"admissionregistration.k8s.io", "validatingwebhookconfigurations", "update", true}: "changed bindings, a new certificate authority",
 		{"admissionregistration.k8s.io", "validatingwebhookconfigurations", "delete", true}: "hooks that are gone",

@@ -94,12 +94,17 @@ func (p *pass) leftDrift() {
 	}
 }
 
-// settleContest ends a contest of which nothing is left to be seen.
-func (p *pass) settleContest() {
-	contested := false
-	p.st.edit(func(st *moduleState) { contested = st.healthReason == status.ReasonContested })
-	if contested && len(p.cfg.Ports.Tracker.Drift(p.st.desc().Name)) == 0 {
+// settleRepair ends what a repair could not do: nothing is left of a contest, or an
+// action has applied every object since.
+func (p *pass) settleRepair() {
+	over := false
+	p.st.edit(func(st *moduleState) {
+		over = st.healthReason == status.ReasonContested || st.healthReason != "" && p.action != ""
+	})
+	if over && len(p.cfg.Ports.Tracker.Drift(p.st.desc().Name)) == 0 {
 		p.finishRepair(nil)
-		p.keys.succeeded(p.st.desc().Name, becauseDrift)
+		for _, why := range []reason{becauseDrift, becauseVerify, becauseDrift | becauseVerify} {
+			p.keys.succeeded(p.st.desc().Name, why)
+		}
 	}
 }

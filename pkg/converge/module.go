@@ -143,7 +143,7 @@ func (p *pass) stay(ctx context.Context) error {
 	if p.why.has(becauseDrift|becauseVerify) && p.action == "" {
 		p.finishRepair(p.repair(ctx))
 	} else {
-		p.settleContest()
+		p.settleRepair()
 		p.leftDrift()
 	}
 	return err

@@ -77,6 +77,14 @@ func unseen(r right) string {
 	return ""
 }
 
+// movedCRD is a CRD with one version.
+func movedCRD(version string) string {
+	return `{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: moveds.rights.test},
+  spec: {group: rights.test, scope: Cluster, names: {plural: moveds, kind: Moved},
+    versions: [{name: ` + version + `, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]}}
+`
+}
+
 // Every right of deploy/rbac.yaml is used, and nothing else is asked for: a rule
 // taken away makes a request fail, and one that nothing needs shows up.
 func TestTheRightsOfDeployAreNeededAndEnough(t *testing.T) {
@@ -105,6 +113,7 @@ fi`),
 		"modules/100-kinds/module.yaml":                "namespace: kinds\npodSecurity: baseline\n",
 		"modules/100-kinds/values.yaml":                "kinds: {round: one}\n",
 		"modules/090-crds/crds/all.yaml":               certManagerCRDs("one"),
+		"modules/090-crds/crds/moved.yaml":             movedCRD("v1"),
 	})
 	b.chart("090-crds", shown("crds", "is", "here"))
 	b.settings(map[string]string{"kindsEnabled": "true", "crdsEnabled": "true"})
@@ -124,6 +133,7 @@ fi`),
 		"modules/100-kinds/module.yaml":     "namespace: kinds\npodSecurity: restricted\n",
 		"modules/100-kinds/values.yaml":     "kinds: {round: two}\n",
 		"modules/090-crds/crds/all.yaml":    certManagerCRDs("two"),
+		"modules/090-crds/crds/moved.yaml":  movedCRD("v2"), // what objects were stored in is dropped
 	})
 	stop = b.start()
 	b.eventually(func() bool { return b.revision("kinds") == 2 }, "the newer version is applied")
