@@ -120,4 +120,3 @@ func firing(t *testing.T, r rulefmt.Rule, series string, after time.Duration) []
 	slices.Sort(out)
 	return out
 }
-
