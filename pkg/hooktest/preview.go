@@ -8,6 +8,7 @@ import (
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 
+	"github.com/addon-operator/addon-operator/pkg/explain"
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
@@ -139,7 +140,7 @@ func (p Preview) Diff() string {
 		hideSecrets(before, nil)
 		hideSecrets(nil, after)
 	}
-	return Diff("live", "after", YAML(any(before)), YAML(any(after)))
+	return explain.Unified("live", "after", YAML(any(before)), YAML(any(after)))
 }
 
 // readable is a copy of o without managedFields and its like.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/addon-operator/addon-operator/pkg/explain"
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
@@ -86,7 +87,7 @@ func (r Result) writeValues(p *printer) {
 			continue
 		}
 		p.title("%s: %d operations", part.title, len(ops))
-		diff := Diff("before", "after", YAML(any(r.sections.masked(part.before))), YAML(any(r.sections.masked(part.after))))
+		diff := explain.Unified("before", "after", YAML(any(r.sections.masked(part.before))), YAML(any(r.sections.masked(part.after))))
 		if diff != "" {
 			p.diff(diff)
 			continue

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/yaml"
 
+	"github.com/addon-operator/addon-operator/pkg/explain"
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
@@ -146,7 +147,7 @@ func (o *Outcome) compare(want map[string]any, from string) string {
 	delete(expected, recordLog)
 	got := o.settled(expected)
 	expectedText, _ := plain(expected).(map[string]any)
-	out.WriteString(Diff(from, "result", YAML(any(expectedText)), YAML(any(got))))
+	out.WriteString(explain.Unified(from, "result", YAML(any(expectedText)), YAML(any(got))))
 	if out.Len() == 0 {
 		return ""
 	}

@@ -2,7 +2,6 @@ package migrate
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 )
@@ -21,14 +20,4 @@ func Print(out io.Writer, found []Finding) error {
 	}
 	fmt.Fprintf(b, "to change first: %d, steps: %d, differences: %d, taken over: %d\n", count[Change], count[Step], count[Differs], count[Takes])
 	return b.Flush()
-}
-
-// PrintJSON writes {"findings": […]} for programs.
-func PrintJSON(out io.Writer, found []Finding) error {
-	if found == nil {
-		found = []Finding{}
-	}
-	enc := json.NewEncoder(out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(map[string]any{"findings": found})
 }

@@ -5,12 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
-	"github.com/pmezard/go-difflib/difflib"
 	"sigs.k8s.io/yaml"
 
+	"github.com/addon-operator/addon-operator/pkg/explain"
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/object"
@@ -122,24 +121,20 @@ func dropOwnership(o map[string]any) {
 
 // objectDiff compares two versions of an object; nil is none.
 func objectDiff(ref object.Ref, before, after map[string]any) (string, error) {
-	texts := [2][]string{}
+	names := [2]string{"release/" + ref.String(), "rendered/" + ref.String()}
+	var texts [2]string
 	for n, o := range []map[string]any{before, after} {
 		if o == nil {
+			names[n] = "/dev/null"
 			continue
 		}
 		text, err := yaml.Marshal(o)
 		if err != nil {
 			return "", err
 		}
-		texts[n] = slices.Collect(strings.Lines(string(text)))
+		texts[n] = string(text)
 	}
-	names := [2]string{"release/" + ref.String(), "rendered/" + ref.String()}
-	for n, o := range []map[string]any{before, after} {
-		if o == nil {
-			names[n] = "/dev/null"
-		}
-	}
-	return difflib.GetUnifiedDiffString(difflib.UnifiedDiff{A: texts[0], B: texts[1], FromFile: names[0], ToFile: names[1], Context: 3})
+	return explain.Unified(names[0], names[1], texts[0], texts[1]), nil
 }
 
 // maskPair masks two versions of a Secret so that a changed value still shows as one.
