@@ -30,6 +30,7 @@ import (
 
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/module"
+	"github.com/addon-operator/addon-operator/pkg/object"
 	"github.com/addon-operator/addon-operator/pkg/testkit"
 )
 
@@ -445,6 +446,31 @@ func (p *place) through(f func(http.RoundTripper, *http.Request) (*http.Response
 	c := p.cfg
 	c.REST = cfg
 	return ok(New(c))(p.t)
+}
+
+// What is taken away between the reading and the patch is put back too (C-436): the answer
+// to the patch becomes the baseline of drift, so nothing would find it later.
+func TestAChangeBetweenReadingAndPatchIsNotLost(t *testing.T) {
+	p := newPlace(t)
+	p.apply(aModule(t, "web", files{"templates/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {one: '1', two: '2'}\n"}), "web: {}")
+	change := func(data string) {
+		t.Helper()
+		ok(p.kube.CoreV1().ConfigMaps(p.apps).Patch(t.Context(), "a", types.MergePatchType, []byte(`{"data":`+data+`}`), metav1.PatchOptions{}))(t)
+	}
+	patches := 0
+	c := p.through(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		if req.Method == http.MethodPatch && strings.HasSuffix(req.URL.Path, "/configmaps/a") {
+			if patches++; patches <= 2 {
+				change(fmt.Sprintf(`{"two":null,"theirs":"%d"}`, patches))
+			}
+		}
+		return next.RoundTrip(req)
+	})
+	change(`{"one":"drifted"}`)
+	ok(c.Repair(t.Context(), "web", []object.Ref{{APIVersion: "v1", Kind: "ConfigMap", Namespace: p.apps, Name: "a"}}))(t)
+	if d := p.data("a"); patches != 3 || d["one"] != "1" || d["two"] != "2" || d["theirs"] != "2" {
+		t.Errorf("after %d patches a is %v, expected both fields back and the other's kept", patches, d)
+	}
 }
 
 // aJob is a Job whose pod finds no node, so that only the test decides how it ends.

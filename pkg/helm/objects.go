@@ -141,8 +141,27 @@ func (o *objects) create(ctx context.Context, it *item) error {
 	return nil
 }
 
-// patch brings it.live to it.want, except for fields left to others, and writes nothing when there is nothing to change.
+// patch brings it.live to it.want, except for fields left to others, and writes nothing when
+// there is nothing to change. What somebody writes between the reading and the patch makes
+// it read and merge anew: else the answer would count as what was applied, with a field of
+// ours missing that was taken away meanwhile.
 func (o *objects) patch(ctx context.Context, it *item, release string) error {
+	const attempts = 8 // an object that is never still is patched as it is
+	for attempt := 1; ; attempt++ {
+		err := o.patchOnce(ctx, it, release, attempt < attempts)
+		if !apierrors.IsConflict(err) || attempt == attempts {
+			return err
+		}
+		if err := o.get(ctx, it); err != nil {
+			return err
+		}
+		if it.live == nil {
+			return err // it was deleted meanwhile
+		}
+	}
+}
+
+func (o *objects) patchOnce(ctx context.Context, it *item, release string, still bool) error {
 	merged, err := o.spared(ctx, it, release)
 	if err != nil {
 		return err
@@ -154,6 +173,11 @@ func (o *objects) patch(ctx context.Context, it *item, release string) error {
 	if string(text) == "{}" || len(text) == 0 {
 		return nil
 	}
+	if still {
+		if text, err = withVersion(text, it.live); err != nil {
+			return fmt.Errorf("patch %s: %w", it.Ref, err)
+		}
+	}
 	raw, err := answer(o.rest.Patch(kind).AbsPath(append(it.path(), it.Name)...).
 		SetHeader("Accept", runtime.ContentTypeJSON).
 		Param("fieldManager", FieldManager).Param("fieldValidation", metav1.FieldValidationWarn).
@@ -163,6 +187,37 @@ func (o *objects) patch(ctx context.Context, it *item, release string) error {
 	}
 	it.live = raw
 	return nil
+}
+
+// withVersion adds the resourceVersion of live to a patch: the API server then refuses it
+// with a conflict if the object is another by now.
+func withVersion(patch, live []byte) ([]byte, error) {
+	var seen struct {
+		Metadata struct {
+			ResourceVersion string `json:"resourceVersion"`
+		} `json:"metadata"`
+	}
+	if err := json.Unmarshal(live, &seen); err != nil {
+		return nil, err
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(patch, &fields); err != nil {
+		return nil, err
+	}
+	metadata := map[string]json.RawMessage{}
+	if m := fields["metadata"]; m != nil {
+		if err := json.Unmarshal(m, &metadata); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if metadata["resourceVersion"], err = json.Marshal(seen.Metadata.ResourceVersion); err != nil {
+		return nil, err
+	}
+	if fields["metadata"], err = json.Marshal(metadata); err != nil {
+		return nil, err
+	}
+	return json.Marshal(fields)
 }
 
 // mergePatch is the three-way merge of base, want and live: strategic for the kinds
@@ -206,7 +261,8 @@ func (o *objects) apply(ctx context.Context, it *item, who claim) error {
 		if err := who.check(it); err != nil {
 			return err
 		}
-		if err = o.patch(ctx, it, who.name); !apierrors.IsNotFound(err) {
+		err = o.patch(ctx, it, who.name)
+		if !apierrors.IsNotFound(err) && it.live != nil {
 			return err
 		}
 		it.live = nil

@@ -62,6 +62,9 @@ func (w *Watcher) share(f *hook.Filter) {
 // server refuses, or the end of ctx. Requests that may succeed later are retried
 // and reported to h.Failed.
 func (w *Watcher) Watch(ctx context.Context, id hook.ID, b hook.Kubernetes, h hook.WatchHandler) (hook.Watch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("hook %s, binding %s: %w", id, b.Name, err)
+	}
 	w.share(b.Filter)
 	m := newMonitor(id, b, h, &w.clients.observer, w.log.With("hook", id.String(), "binding", b.Name))
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
