@@ -20,6 +20,9 @@
 //	settings   the user's ConfigMap: parse it key by key, edit its YAML text
 //	installed  what is in the cluster of one module: release, objects, digests
 //	status     conditions and phases; Ready is derived from the rest
+//	artifact   a module as OCI layers: pack a directory, unpack what strangers packed
+//	catalog    the signed document of a release channel, and its edits
+//	source     ModuleSource and ModuleRelease, and what is remembered of releases
 //
 // DECIDE: pure functions over the model.
 //
@@ -29,6 +32,7 @@
 //	migrate    what becomes of a cluster that the predecessor looks after
 //	order      may a module start, and if not, whom does it wait for
 //	release    observed and wanted release > one action
+//	channel    channel documents and policy > the version to run, and why not yet
 //
 // LOOP: the only state and the only decisions about when to act.
 //
@@ -36,6 +40,7 @@
 //	hookrun    when hooks run and what they are given: start, lanes, phases, reviews
 //	converge   the global pass, the module pass
 //	hooksonly  a folder of hooks without modules
+//	rollout    follows channels: which artifact each module has in force, and the way back
 //
 // EDGE: one kind of side effect each.
 //
@@ -50,6 +55,8 @@
 //	metrics    the operator's own metrics and those of hooks
 //	web        HTTP endpoints and the debug socket
 //	webhook    admission and conversion by hooks: HTTPS, certificates, configurations
+//	registry   OCI registries and layouts, and the cache of what was fetched
+//	sources    ModuleSource and ModuleRelease resources as users write them
 //	leader     one of several replicas acts: Lease, and the fence before every write
 //	sdk        hooks written in Go: as executables, and in process as hook.Func
 //

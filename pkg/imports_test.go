@@ -13,11 +13,11 @@ import (
 func layers() map[string]int {
 	out := map[string]int{}
 	for layer, names := range [][]string{
-		{"object", "drift", "health", "values", "redact", "schema", "hook", "module", "settings", "installed", "status"},
-		{"doctor", "enable", "explain", "order", "release", "migrate"},
-		{"kube", "helm", "exec", "cron", "config", "dirwatch", "probe", "report", "metrics", "web", "webhook", "sdk", "leader"},
+		{"object", "drift", "health", "values", "redact", "schema", "hook", "module", "settings", "installed", "status", "artifact", "catalog", "source"},
+		{"doctor", "enable", "explain", "order", "release", "migrate", "channel"},
+		{"kube", "helm", "exec", "cron", "config", "dirwatch", "probe", "report", "metrics", "web", "webhook", "sdk", "leader", "registry", "sources"},
 		{"store", "hookrun"},
-		{"converge", "hooksonly"},
+		{"converge", "hooksonly", "rollout"},
 		{"operator", "testkit", "hooklint", "hooktest"},
 	} {
 		for _, n := range names {

@@ -53,7 +53,7 @@ func Load(dirs []string, opts LoadOptions) (*Set, error) {
 	if opts.CRDFilterPrefixes == nil {
 		opts.CRDFilterPrefixes = DefaultCRDFilterPrefixes()
 	}
-	set := &Set{GlobalStatic: values.Map{}, Broken: map[string]error{}, Incomplete: len(dirs) == 0}
+	set := &Set{GlobalHooksDir: opts.GlobalHooksDir, GlobalStatic: values.Map{}, Broken: map[string]error{}, Incomplete: len(dirs) == 0}
 	var err error
 	if set.GlobalSchema, err = globalSchema(opts.GlobalHooksDir); err != nil {
 		return nil, err

@@ -57,8 +57,20 @@ type Descriptor struct {
 	Adopt Adoption
 	// OnFailure says what follows a failed upgrade.
 	OnFailure FailurePolicy
+	// Origin is where its files come from; the zero value is the modules directories.
+	Origin Origin
 	// Warnings are things the author should mend that do not stop the module.
 	Warnings []string
+}
+
+// Origin is the artifact that a module was unpacked from.
+type Origin struct {
+	// Source is the name of the ModuleSource, Channel the one that was followed.
+	Source, Channel string
+	// Artifact is the manifest digest, sha256:<64 hex>.
+	Artifact string
+	// ServiceAccount, in the operator's namespace, is who Helm and the module's hooks act as; "" is the operator.
+	ServiceAccount string
 }
 
 // Requirement is one entry of module.yaml's requires. Which modules are on a
@@ -135,6 +147,9 @@ type Set struct {
 	GlobalSchema schema.Set
 	// GlobalDigest covers the two, GlobalHooksDigest the files of global hooks; hex SHA-256.
 	GlobalDigest, GlobalHooksDigest string
+	// GlobalHooksDir is the absolute path of the global hooks in force, GlobalOrigin where they come from.
+	GlobalHooksDir string
+	GlobalOrigin   Origin
 	// Libraries are the absolute paths of library charts that modules depend on.
 	Libraries []string
 	// Broken are module directories that could not be read, by module name: their

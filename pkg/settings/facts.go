@@ -1,6 +1,9 @@
 package settings
 
-import "github.com/addon-operator/addon-operator/pkg/values"
+import (
+	"github.com/addon-operator/addon-operator/pkg/source"
+	"github.com/addon-operator/addon-operator/pkg/values"
+)
 
 // Facts is what hooks found out and what was decided, kept over restarts in the
 // ConfigMap addon-operator-facts, secret leaves in the Secret.
@@ -15,6 +18,8 @@ type Facts struct {
 	Removing []string `json:"removing,omitempty"`
 	// ConfigSeen is true once a ConfigMap was there: its absence is then a loss, not a choice.
 	ConfigSeen bool `json:"configSeen,omitempty"`
+	// Channels is what is remembered of sources and releases.
+	Channels source.Memory `json:"channels,omitzero"`
 	// Seq is the number of the newest commit.
 	Seq int64 `json:"seq,omitempty"`
 }

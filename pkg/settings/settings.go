@@ -6,6 +6,7 @@ package settings
 import (
 	"time"
 
+	"github.com/addon-operator/addon-operator/pkg/source"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
@@ -27,6 +28,8 @@ type Settings struct {
 	PausedUntil map[string]time.Time
 	// ValuesFrom is `<camel>ValuesFrom` by section key: values kept in objects of the user.
 	ValuesFrom map[string][]ValuesSource
+	// Choices say where a module comes from and which version of it runs, by section key.
+	Choices map[string]source.Choice
 	// Sourced is what those objects gave, by section key, in the order of ValuesFrom.
 	// The section has it merged in already, beneath what the user wrote there.
 	Sourced map[string][]Sourced

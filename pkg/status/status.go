@@ -118,8 +118,11 @@ type Module struct {
 	Maintenance string
 	// PausedUntil is the end of the module's pause, zero without one.
 	PausedUntil time.Time
-	Gone        bool // neither directory nor release is left: there is nothing to show
-	Decision    Decision
+	// Origin is where the version in force comes from; Digest is that of its files (module.Descriptor).
+	Origin   Origin
+	Digest   string
+	Gone     bool // neither directory nor release is left: there is nothing to show
+	Decision Decision
 	// Values say who set each leaf of the module's section; ValuesOmitted is how many are left out.
 	Values        []ValueOrigin
 	ValuesOmitted int
@@ -130,6 +133,14 @@ type Module struct {
 	WaitsFor []string
 	// LastPass is the newest one that changed something or failed, nil when none has in this process.
 	LastPass *Pass
+}
+
+// Origin is where a module's version comes from, for display.
+type Origin struct {
+	// Source and Channel are empty for what lies on disk.
+	Source, Channel string
+	// Available is a version that is offered and does not run yet, "" for none.
+	Available string
 }
 
 // Check is what is known of one health check by HTTP or hook.
