@@ -45,7 +45,7 @@ func Parse(data map[string]string, secret map[string]values.Map, previous Settin
 // add reads one key. The type of the value decides what it is: an object is a
 // section, a scalar a setting of the module before the suffix.
 func (s *Settings) add(key, text string) error {
-	base, suffix := cutSuffix(key)
+	base, suffix := values.CutSetting(key)
 	if suffix != "" {
 		if err := checkKey(base); err != nil {
 			return err
@@ -68,27 +68,12 @@ func (s *Settings) add(key, text string) error {
 	return nil
 }
 
-// suffixes are the settings of a module beside its section. The last four select
-// what version of a module runs; they are read elsewhere.
-func suffixes() []string {
-	return []string{"Enabled", "Maintenance", "PausedUntil", valuesFrom, "Channel", "Version", "Update", "Source"}
-}
-
 const valuesFrom = "ValuesFrom"
 
 // SectionOf is the section that a key of the ConfigMap is about.
 func SectionOf(key string) string {
-	base, _ := cutSuffix(key)
+	base, _ := values.CutSetting(key)
 	return base
-}
-
-func cutSuffix(key string) (base, suffix string) {
-	for _, suffix := range suffixes() {
-		if base, ok := strings.CutSuffix(key, suffix); ok && base != "" {
-			return base, suffix
-		}
-	}
-	return key, ""
 }
 
 func checkKey(key string) error {
@@ -213,7 +198,7 @@ func (s *Settings) keep(key string, previous Settings) {
 	if m, ok := previous.Sections[key]; ok {
 		s.Sections[key] = m
 	}
-	base, suffix := cutSuffix(key)
+	base, suffix := values.CutSetting(key)
 	switch suffix {
 	case "Enabled":
 		if on, ok := previous.Enabled[base]; ok {

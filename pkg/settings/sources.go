@@ -144,7 +144,7 @@ func nest(path []string, v any) values.Map {
 // former sources. Where nothing was in force in this process the section is unusable.
 func (s *Settings) Lay(read func(ValuesSource) (values.Map, error), previous Settings) {
 	for _, p := range s.Problems { // of lists that cannot be read, and there was none before
-		if base, suffix := cutSuffix(p.Key); suffix == valuesFrom && s.ValuesFrom[base] == nil && !was(previous, base) {
+		if base, suffix := values.CutSetting(p.Key); suffix == valuesFrom && s.ValuesFrom[base] == nil && !was(previous, base) {
 			s.unusable(base)
 		}
 	}

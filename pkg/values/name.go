@@ -56,3 +56,20 @@ func CheckKey(key string) error {
 	}
 	return nil
 }
+
+// Settings are the words that end a key of the user's ConfigMap which sets something about a
+// module, as certManagerEnabled does; the key of its section has none.
+func Settings() []string {
+	return []string{"Enabled", "Maintenance", "PausedUntil", "ValuesFrom", "Channel", "Version", "Update", "Source"}
+}
+
+// CutSetting splits a key of the ConfigMap into the section it is about and the word of Settings
+// that ends it, "" without one.
+func CutSetting(key string) (section, setting string) {
+	for _, setting := range Settings() {
+		if section, ok := strings.CutSuffix(key, setting); ok && section != "" {
+			return section, setting
+		}
+	}
+	return key, ""
+}
