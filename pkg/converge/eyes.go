@@ -39,8 +39,13 @@ func (e eyes) exports(d *module.Descriptor) values.Map {
 
 // chartValues is what Helm gets (C-303) and the exports beside it.
 func (e eyes) chartValues(st *moduleState, g *Published) (values.Snapshot, error) {
-	parts := map[string]values.Snapshot{"global": e.view(st.desc().Name, g), st.desc().Key: e.store.Section(st.unit.Owner).Values}
-	if shown := e.exports(st.desc()); len(shown) > 0 {
+	return e.valuesOf(st.desc(), e.store.Section(st.unit.Owner).Values, g)
+}
+
+// valuesOf is what Helm would get for one version of a module.
+func (e eyes) valuesOf(d *module.Descriptor, own values.Snapshot, g *Published) (values.Snapshot, error) {
+	parts := map[string]values.Snapshot{"global": e.viewOf(d, g), d.Key: own}
+	if shown := e.exports(d); len(shown) > 0 {
 		own, err := values.New(shown)
 		if err != nil {
 			return values.Snapshot{}, err

@@ -79,8 +79,11 @@ func (p globalPass) run(ctx context.Context, why reason) error {
 	}
 	old := p.published.Load()
 	if p.rehook.Swap(false) {
-		p.log.Info("global hooks changed on disk; they start anew")
+		p.log.Info("global hooks changed; they start anew")
 		p.hooks.Stop(p.global)
+		if dir := p.Modules().GlobalHooksDir; dir != "" {
+			p.global.Move(dir)
+		}
 		p.store.Doubt(hook.Global)
 	}
 	step, done := p.steps()

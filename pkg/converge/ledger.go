@@ -59,6 +59,14 @@ func (l *ledger) want(module string, weight int, on bool, digest string) (due bo
 	return due
 }
 
+// dirty says that another input is wanted than the last attempt saw.
+func (l *ledger) dirty(module string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[module]
+	return e != nil && e.dirty()
+}
+
 func (e *entry) dirty() bool { return e.on && e.wanted != e.attempted }
 
 // seen is the revision of what is wanted for a module, for end.

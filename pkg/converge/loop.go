@@ -141,6 +141,8 @@ type configured struct {
 	// globalRead: a reading of the global section came in; globalUnread: why none was valid yet.
 	globalRead   bool
 	globalUnread string
+	// holds are by section key.
+	holds map[string]Hold
 }
 
 // New makes a Loop that has done nothing yet.

@@ -377,7 +377,10 @@ func (p *pass) removed() {
 // finish writes the outcome into the state and appoints the next try.
 func (p *pass) finish(err error) {
 	name := p.st.desc().Name
-	p.st.edit(func(st *moduleState) { st.sawRevision = p.revision })
+	p.st.edit(func(st *moduleState) {
+		st.sawRevision = p.revision
+		st.attempts.note(err)
+	})
 	p.note(err)
 	var w *waiting
 	switch {

@@ -39,6 +39,8 @@ type Installer interface {
 	Observe(ctx context.Context, name string) (installed.Release, error)
 	InputDigest(ctx context.Context, m *module.Descriptor, namespace string, v values.Snapshot) (string, error)
 	Render(ctx context.Context, req installed.Request) (installed.Rendered, error)
+	// Preflight asks the API server by dry runs what it would refuse of a render.
+	Preflight(ctx context.Context, req installed.Request, r installed.Rendered) error
 	Install(ctx context.Context, req installed.Request, r installed.Rendered) (installed.Result, error)
 	Upgrade(ctx context.Context, req installed.Request, r installed.Rendered) (installed.Result, error)
 	Recover(ctx context.Context, name string) error
@@ -83,6 +85,8 @@ type Prober interface {
 // Cluster prepares the ground for releases.
 type Cluster interface {
 	EnsureCRDs(ctx context.Context, crds []module.CRD, labels map[string]string) error
+	// CheckCRDs says what EnsureCRDs would be refused, and writes nothing.
+	CheckCRDs(ctx context.Context, crds []module.CRD, labels map[string]string) error
 	EnsureNamespace(ctx context.Context, name, podSecurity, instance string) error
 	RemoveNamespace(ctx context.Context, name, instance string) (removed bool, why string, err error)
 }

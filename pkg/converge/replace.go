@@ -83,7 +83,8 @@ func (l *Loop) Replace(ctx context.Context, set *module.Set) error {
 		changed = append(changed, st)
 	}
 	l.roster.Store(after)
-	if set.GlobalHooksDigest != before.set.GlobalHooksDigest {
+	if set.GlobalHooksDigest != before.set.GlobalHooksDigest || set.GlobalHooksDir != before.set.GlobalHooksDir {
+		l.trouble.renew()
 		l.rehook.Store(true)
 	}
 	l.dismissMissing(before, after)
@@ -104,7 +105,7 @@ func (l *Loop) Replace(ctx context.Context, set *module.Set) error {
 
 // sameAs says whether a reading brings nothing new.
 func (l *Loop) sameAs(set *module.Set, now *roster) bool {
-	return set.GlobalDigest == now.set.GlobalDigest && set.GlobalHooksDigest == now.set.GlobalHooksDigest && set.Incomplete == now.set.Incomplete &&
+	return set.GlobalDigest == now.set.GlobalDigest && set.GlobalHooksDir == now.set.GlobalHooksDir && set.GlobalOrigin == now.set.GlobalOrigin && set.GlobalHooksDigest == now.set.GlobalHooksDigest && set.Incomplete == now.set.Incomplete &&
 		len(set.Broken) == len(now.set.Broken) && len(set.Modules) == len(now.byOrder) &&
 		!slices.ContainsFunc(set.Modules, func(d *module.Descriptor) bool {
 			st := now.byName[d.Name]
@@ -154,7 +155,7 @@ func (l *Loop) observeNew(ctx context.Context, before, after *roster) error {
 // sameModule says whether two readings of a module are one. The digest does not cover
 // what the directory of modules says of it.
 func sameModule(a, b *module.Descriptor) bool {
-	return a.Digest == b.Digest && a.Dir == b.Dir && a.Weight == b.Weight &&
+	return a.Digest == b.Digest && a.Dir == b.Dir && a.Origin == b.Origin && a.Weight == b.Weight &&
 		reflect.DeepEqual(a.Static, b.Static) && reflect.DeepEqual(a.StaticEnabled, b.StaticEnabled)
 }
 
@@ -228,6 +229,9 @@ func (p *pass) adopt(next *module.Descriptor) {
 	_, err := p.store.Replace(next)
 	p.st.edit(func(st *moduleState) {
 		st.fuse.reset()
+		if before.Digest != next.Digest {
+			st.attempts = attempts{}
+		}
 		if hooks {
 			st.runs = nil
 		}

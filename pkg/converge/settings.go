@@ -105,7 +105,7 @@ func (l *Loop) tellUnknown(before, next settings.Settings) {
 // last, and a problem for every module. A module that has read none waits.
 func (l *Loop) keep(before, next settings.Settings) settings.Settings {
 	next.Sections, next.Enabled, next.Maintenance = before.Sections, before.Enabled, before.Maintenance
-	next.PausedUntil = before.PausedUntil
+	next.PausedUntil, next.Choices = before.PausedUntil, before.Choices
 	next.ValuesFrom, next.Sourced, next.Unusable = before.ValuesFrom, before.Sourced, before.Unusable
 	message := "there is no ConfigMap " + l.cfg.Instance + "; what was read from it last stays in force until it is back"
 	for _, st := range l.all() {
@@ -141,7 +141,7 @@ func (l *Loop) unknown(s settings.Settings) []string {
 func (l *Loop) setConfig(o hook.Owner, next settings.Settings) (edited bool, err error) {
 	before := l.store.Section(o)
 	key := o.Section()
-	_, err = l.store.SetConfigHiding(o, next.Sections[key], next.FromSecrets(key), next.Revision)
+	_, err = l.store.SetConfigHiding(o, l.configured.section(key, next), next.FromSecrets(key), next.Revision)
 	now := l.store.Section(o)
 	return before.HasConfig != now.HasConfig || before.ConfigValues.Digest() != now.ConfigValues.Digest(), err
 }

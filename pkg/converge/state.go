@@ -73,6 +73,7 @@ type moduleState struct {
 	repairs                     repairs
 	runs                        hookTroubles
 	history                     history
+	attempts                    attempts // with the version in force
 	fuse                        fuse
 	// script is the run of the enabled script whose answer was not taken yet; scriptLasts: a global pass went on without it.
 	script      *scriptRun

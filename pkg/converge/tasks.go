@@ -44,6 +44,15 @@ type globalTrouble struct {
 	mu   sync.Mutex
 	step string
 	err  string
+	// attempts are those with the global hooks in force.
+	attempts attempts
+}
+
+// renew is for other global hooks.
+func (g *globalTrouble) renew() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.attempts = attempts{}
 }
 
 func (g *globalTrouble) doing(step string) {
@@ -56,6 +65,7 @@ func (g *globalTrouble) note(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.step, g.err = "", ""
+	g.attempts.note(err)
 	if err != nil {
 		g.err = err.Error()
 	}

@@ -178,12 +178,56 @@ func writeCRD(ctx context.Context, all dynamic.Interface, wanted *unstructured.U
 	if reflect.DeepEqual(overlayCRD(live, wanted).Object, live.Object) {
 		return nil
 	}
-	if err := checkUpgrade(ctx, all, live, wanted); err != nil {
+	unused, err := checkUpgrade(ctx, all, live, wanted)
+	if err != nil {
 		return err
+	}
+	if len(unused) > 0 {
+		if err := pruneStored(ctx, all, live, wanted, unused); err != nil {
+			return err
+		}
 	}
 	next := overlayCRD(live, wanted)
 	unstructured.RemoveNestedField(next.Object, "metadata", "annotations", crdUpgradeAnnotation)
 	_, err = client.Update(ctx, next, metav1.UpdateOptions{})
+	return err
+}
+
+// CheckCRDs says what EnsureCRDs would be refused, without writing anything. Each failing
+// CRD is named in the joined error.
+func (c *Clients) CheckCRDs(ctx context.Context, crds []module.CRD, labels map[string]string) error {
+	var failed []error
+	for _, crd := range crds {
+		wanted, err := decodeCRD(crd, labels)
+		if err == nil {
+			err = checkCRD(ctx, c.Dynamic, wanted)
+		}
+		if err != nil {
+			failed = append(failed, fmt.Errorf("CRD %s (%s): %w", crd.Name, crd.File, err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func checkCRD(ctx context.Context, all dynamic.Interface, wanted *unstructured.Unstructured) error {
+	client, dry := all.Resource(crdResource), []string{metav1.DryRunAll}
+	live, err := client.Get(ctx, wanted.GetName(), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		_, err = client.Create(ctx, wanted, metav1.CreateOptions{DryRun: dry})
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	next := overlayCRD(live, wanted)
+	if reflect.DeepEqual(next.Object, live.Object) {
+		return nil
+	}
+	unused, err := checkUpgrade(ctx, all, live, wanted)
+	if err != nil || len(unused) > 0 { // the API server refuses the update as long as status names them
+		return err
+	}
+	_, err = client.Update(ctx, next, metav1.UpdateOptions{DryRun: dry})
 	return err
 }
 

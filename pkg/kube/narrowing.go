@@ -34,41 +34,43 @@ const crdUsers = 500
 //     no object at all: then the version is taken out of status.storedVersions;
 //   - a served version that somebody writes objects in is not dropped, and no field
 //     is narrowed while there are objects, unless the user forces it.
-func checkUpgrade(ctx context.Context, client dynamic.Interface, live, wanted *unstructured.Unstructured) error {
+//
+// unused are the versions to take out of status.storedVersions first.
+func checkUpgrade(ctx context.Context, client dynamic.Interface, live, wanted *unstructured.Unstructured) (unused []string, err error) {
 	stored := droppedVersions(live, wanted)
 	unserved := without(servedVersions(live), servedVersions(wanted))
 	narrowed, err := narrowings(live, wanted)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(stored)+len(unserved)+len(narrowed) == 0 {
-		return nil
+		return nil, nil
 	}
 	users, err := crdObjects(ctx, client, live)
 	switch {
 	case err != nil && len(stored) > 0:
-		return fmt.Errorf("objects may still be stored as %s, which the new definition drops, and they cannot be listed: %w", strings.Join(stored, ", "), err)
+		return nil, fmt.Errorf("objects may still be stored as %s, which the new definition drops, and they cannot be listed: %w", strings.Join(stored, ", "), err)
 	case err != nil:
-		return fmt.Errorf("its objects cannot be listed to see whether the new definition fits them: %w", err)
+		return nil, fmt.Errorf("its objects cannot be listed to see whether the new definition fits them: %w", err)
 	case len(users) == 0 && len(stored) == 0:
-		return nil
+		return nil, nil
 	case len(users) == 0:
-		return pruneStored(ctx, client, live, wanted, stored)
+		return stored, nil
 	case len(stored) > 0:
-		return fmt.Errorf("objects may still be stored as %s, which the new definition drops: "+
+		return nil, fmt.Errorf("objects may still be stored as %s, which the new definition drops: "+
 			"migrate them (write each of them once) and take it out of status.storedVersions first", strings.Join(stored, ", "))
 	case live.GetAnnotations()[crdUpgradeAnnotation] == crdUpgradeForce:
-		return nil
+		return nil, nil
 	}
 	way := fmt.Sprintf("; the definition stays as it is. Check the objects, then allow this once with: kubectl annotate crd %s %s=%s",
 		live.GetName(), crdUpgradeAnnotation, crdUpgradeForce)
 	if user := userOf(users, unserved); user != "" {
-		return fmt.Errorf("version %s is dropped by the new definition, but %s%s", strings.Join(unserved, ", "), user, way)
+		return nil, fmt.Errorf("version %s is dropped by the new definition, but %s%s", strings.Join(unserved, ", "), user, way)
 	}
 	if len(narrowed) > 0 {
-		return fmt.Errorf("the new definition narrows fields while there are objects of the kind: %s%s", brief(narrowed), way)
+		return nil, fmt.Errorf("the new definition narrows fields while there are objects of the kind: %s%s", brief(narrowed), way)
 	}
-	return nil
+	return nil, nil
 }
 
 func brief(lines []string) string {

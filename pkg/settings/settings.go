@@ -4,6 +4,7 @@
 package settings
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/source"
@@ -63,4 +64,16 @@ type ValuesSource struct {
 type Problem struct {
 	Key     string
 	Message string
+}
+
+// LayerDigest is a digest of a section as the user wrote it, the same for none and an empty one.
+func LayerDigest(section values.Map) string {
+	if len(section) == 0 {
+		return "none"
+	}
+	text, err := json.Marshal(section)
+	if err != nil {
+		return "" // decoded YAML always encodes
+	}
+	return values.Digest(text)
 }

@@ -261,6 +261,10 @@ func (w installer) Render(_ context.Context, req installed.Request) (installed.R
 		Objects: []object.Ref{objectsOf(name)[0].Ref}}, nil
 }
 
+func (w installer) Preflight(context.Context, installed.Request, installed.Rendered) error {
+	return nil
+}
+
 func (w installer) Install(ctx context.Context, req installed.Request, r installed.Rendered) (installed.Result, error) {
 	return w.apply(ctx, "install", req, r)
 }
@@ -430,6 +434,8 @@ func (w cluster) EnsureCRDs(_ context.Context, crds []module.CRD, _ map[string]s
 	}
 	return nil
 }
+
+func (w cluster) CheckCRDs(context.Context, []module.CRD, map[string]string) error { return nil }
 
 func (w cluster) EnsureNamespace(_ context.Context, name, _, _ string) error {
 	w.mu.Lock()
