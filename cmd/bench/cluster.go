@@ -99,7 +99,7 @@ func (c *cluster) settled(ctx context.Context, namespace string) error {
 	})
 }
 
-// clear removes a namespace and the operator's own CRD, so that the next operator
+// clear removes a namespace and the operator's own CRDs, so that the next operator
 // finds a cluster that never saw one.
 func (c *cluster) clear(ctx context.Context, namespace string) error {
 	err := c.typed.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{})
@@ -107,16 +107,17 @@ func (c *cluster) clear(ctx context.Context, namespace string) error {
 		return err
 	}
 	crds := c.dynamic.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
-	const own = "modules.addon-operator.io"
-	if err := crds.Delete(ctx, own, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-		return err
-	}
-	return c.until(ctx, "namespace "+namespace+" and CRD "+own+" gone", func(ctx context.Context) (bool, error) {
-		_, err := c.typed.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
-		if !apierrors.IsNotFound(err) {
-			return false, err
+	own := []string{"modules.addon-operator.io", "modulesources.addon-operator.io", "modulereleases.addon-operator.io"}
+	for _, crd := range own {
+		if err := crds.Delete(ctx, crd, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return err
 		}
-		_, err = crds.Get(ctx, own, metav1.GetOptions{})
+	}
+	return c.until(ctx, fmt.Sprintf("namespace %s and CRDs %v gone", namespace, own), func(ctx context.Context) (bool, error) {
+		_, err := c.typed.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+		for i := 0; apierrors.IsNotFound(err) && i < len(own); i++ {
+			_, err = crds.Get(ctx, own[i], metav1.GetOptions{})
+		}
 		if !apierrors.IsNotFound(err) {
 			return false, err
 		}

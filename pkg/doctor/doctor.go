@@ -77,10 +77,10 @@ type Facts struct {
 	// Broken are modules whose directory cannot be read, by name, and why.
 	Broken map[string]string
 
-	// OwnCRD is the CRD of Module as it is in the cluster, nil if there is none; WantedCRD as it has to be.
-	OwnCRD, WantedCRD map[string]any
-	Modules           []Module
-	Releases          []Release
+	// OwnCRDs are the operator's own CRDs that are in the cluster, by name; WantedCRDs all as they have to be.
+	OwnCRDs, WantedCRDs map[string]map[string]any
+	Modules             []Module
+	Releases            []Release
 
 	Webhooks []Webhook
 	// Services are those that webhooks point at, by namespace/name; nil where there is none.
@@ -169,7 +169,7 @@ func Examine(f Facts) []Finding {
 		unread,
 		operators, pods, leader, socket, rights,
 		settingsMap, secretLeaves, sizes, events, broken,
-		ownCRD, modules, releases,
+		ownCRDs, modules, releases,
 		webhooks, certificate, crds, terminating,
 	} {
 		out = append(out, look(f)...)

@@ -41,7 +41,7 @@ func deployment(edit func(*appsv1.Deployment)) appsv1.Deployment {
 // facts of an operator that is well; edit changes them.
 func facts(edit func(*Facts)) Facts {
 	f := Facts{Now: now, Namespace: "ns", ConfigMap: "cm", Deployments: []appsv1.Deployment{deployment(nil)},
-		Settings: &corev1.ConfigMap{Data: map[string]string{}}, OwnCRD: map[string]any{}}
+		Settings: &corev1.ConfigMap{Data: map[string]string{}}, OwnCRDs: map[string]map[string]any{modulesCRD: {}}}
 	edit(&f)
 	return f
 }

@@ -12,22 +12,33 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/status"
 )
 
-// ownCRD: the CRD of Module is there, and not older than this program.
-func ownCRD(f Facts) []Finding {
-	const object = "CustomResourceDefinition modules.addon-operator.io"
-	if f.OwnCRD == nil {
-		if f.unread(object) {
-			return nil
-		}
-		return []Finding{{Error, object, "does not exist: no module can show its state", "the CRD that the operator applies when it starts",
-			"start the operator; it needs the rights of deploy/rbac.yaml on customresourcedefinitions"}}
-	}
-	missing := lacking(schemaOf(f.WantedCRD), schemaOf(f.OwnCRD), "")
-	if len(missing) == 0 {
+// modulesCRD is the CRD of Module.
+const modulesCRD = "modules.addon-operator.io"
+
+// ownCRDs: the operator's own CRDs are there, and not older than this program.
+func ownCRDs(f Facts) []Finding {
+	if f.unread("CustomResourceDefinitions") {
 		return nil
 	}
-	return []Finding{{Warning, object, "is older than this program: it has no " + strings.Join(missing, ", "), "the CRD of this version",
-		"restart the operator, which applies it; if an older operator runs, update its image"}}
+	var out []Finding
+	for _, name := range slices.Sorted(maps.Keys(f.WantedCRDs)) {
+		object := "CustomResourceDefinition " + name
+		have, ok := f.OwnCRDs[name]
+		if !ok {
+			problem := "does not exist: it comes with release channels"
+			if name == modulesCRD {
+				problem = "does not exist: no module can show its state"
+			}
+			out = append(out, Finding{Error, object, problem, "the CRD that the operator applies when it starts",
+				"start the operator; it needs the rights of deploy/rbac.yaml on customresourcedefinitions"})
+			continue
+		}
+		if missing := lacking(schemaOf(f.WantedCRDs[name]), schemaOf(have), ""); len(missing) > 0 {
+			out = append(out, Finding{Warning, object, "is older than this program: it has no " + strings.Join(missing, ", "), "the CRD of this version",
+				"restart the operator, which applies it; if an older operator runs, update its image"})
+		}
+	}
+	return out
 }
 
 // schemaOf is the schema of the first version of a CRD.
@@ -220,7 +231,7 @@ func (f Facts) release(r Release) []Finding {
 		out = append(out, Finding{Warning, object, fmt.Sprintf("takes %d KiB of the %d KiB that a Secret may hold: an upgrade to a larger chart fails", r.Bytes>>10, mostBytes>>10),
 			"room to grow", "make chart or values smaller, or split the module: large files belong into an image or a ConfigMap of their own"})
 	}
-	if _, ok := f.module(r.Name); !ok && r.Instance == f.instance() && f.OwnCRD != nil && !f.unread("Module resources") {
+	if _, ok := f.module(r.Name); !ok && r.Instance == f.instance() && f.OwnCRDs[modulesCRD] != nil && !f.unread("Module resources") {
 		out = append(out, Finding{Error, object, "is of no module that the operator shows", "a module of that name in a modules directory",
 			"bring the module's directory back, or remove the release: helm -n " + f.Namespace + " uninstall " + r.Name})
 	}

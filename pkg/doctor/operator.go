@@ -87,7 +87,7 @@ func operators(f Facts) []Finding {
 	}
 	if len(active) > 1 {
 		out = append(out, twice(active)...)
-	} else if len(active) == 1 && active[0].predecessor && f.OwnCRD != nil {
+	} else if len(active) == 1 && active[0].predecessor && f.OwnCRDs[modulesCRD] != nil {
 		out = append(out, Finding{Warning, active[0].object(), "the predecessor's operator runs where this one was",
 			"one of the two", "see `addon-operator migrate check`, then scale this Deployment to 0 and start the operator of deploy/"})
 	}

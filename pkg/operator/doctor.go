@@ -28,7 +28,6 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/addon-operator/addon-operator/pkg/doctor"
 	"github.com/addon-operator/addon-operator/pkg/helm"
@@ -367,16 +366,22 @@ func (e *examiner) directories() {
 var crdResource = k8sschema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"} //nolint:gochecknoglobals // constant
 
 func (e *examiner) crds(ctx context.Context) {
-	if err := sigsyaml.Unmarshal(report.CRD, &e.facts.WantedCRD); err != nil {
-		e.note("the built-in Module CRD", err)
+	wanted, err := report.CRDs()
+	e.note("the built-in CRDs", err)
+	e.facts.WantedCRDs, e.facts.OwnCRDs = map[string]map[string]any{}, map[string]map[string]any{}
+	for _, crd := range wanted {
+		var object map[string]any
+		if err := json.Unmarshal(crd.Text, &object); err == nil {
+			e.facts.WantedCRDs[crd.Name] = object
+		}
 	}
 	list, err := e.dynamic.Resource(crdResource).List(ctx, metav1.ListOptions{})
-	if !e.note("CustomResourceDefinition modules.addon-operator.io", err) {
+	if !e.note("CustomResourceDefinitions", err) {
 		return
 	}
 	for _, item := range list.Items {
-		if item.GetName() == report.Resource.GroupResource().String() {
-			e.facts.OwnCRD = item.Object
+		if _, ours := e.facts.WantedCRDs[item.GetName()]; ours {
+			e.facts.OwnCRDs[item.GetName()] = item.Object
 		}
 		c := doctor.CRD{Name: item.GetName(), Deleting: item.GetDeletionTimestamp()}
 		conditions, _, _ := unstructured.NestedSlice(item.Object, "status", "conditions")

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
-	"sigs.k8s.io/yaml"
 
 	"github.com/addon-operator/addon-operator/pkg/config"
 	"github.com/addon-operator/addon-operator/pkg/converge"
@@ -42,7 +40,7 @@ import (
 //  2. open the HTTP port and the debug socket
 //  3. make the clients; nothing is dialled yet
 //  4. of several replicas: wait until this one leads (ha.go)
-//  5. apply the operator's own CRD; read ConfigMap, Secret and facts
+//  5. apply the operator's own CRDs; read ConfigMap, Secret and facts
 //  6. make the store and the edges
 //  7. run everything: edges that watch, the reporter, the loop
 func Run(ctx context.Context, cfg Config) error {
@@ -137,7 +135,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	w.store = config.New(config.Config{Client: typed, Namespace: cfg.Namespace, Name: cfg.ConfigMap, Logger: cfg.Logger,
 		Schemas: schemasOf(func() *module.Set { return w.modules(mods) }),
 		Notify:  func(key, reason, message string) { w.notify(key, reason, message) }})
-	if err := patiently(ctx, cfg.Logger, "apply the operator's own CRD", func() error { return w.ensureOwnCRD(ctx) }); err != nil {
+	if err := patiently(ctx, cfg.Logger, "apply the operator's own CRDs", func() error { return w.ensureOwnCRDs(ctx) }); err != nil {
 		return nil, err
 	}
 	var conf settings.Settings
@@ -302,13 +300,13 @@ func patiently(ctx context.Context, log *slog.Logger, what string, try func() er
 	}
 }
 
-// ensureOwnCRD applies the Module CRD.
-func (w *wiring) ensureOwnCRD(ctx context.Context) error {
-	text, err := yaml.YAMLToJSON(report.CRD)
+// ensureOwnCRDs applies the CRDs of Module, ModuleSource and ModuleRelease.
+func (w *wiring) ensureOwnCRDs(ctx context.Context) error {
+	crds, err := report.CRDs()
 	if err != nil {
-		return fmt.Errorf("the built-in Module CRD: %w", err)
+		return err
 	}
-	return w.clients.EnsureCRDs(ctx, []module.CRD{{File: "modules.yaml", Name: "modules.addon-operator.io", Text: text}}, nil)
+	return w.clients.EnsureCRDs(ctx, crds, nil)
 }
 
 // modules are those that are in force, first while there is no loop yet.

@@ -18,10 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
-	"sigs.k8s.io/yaml"
 
 	"github.com/addon-operator/addon-operator/pkg/kube"
-	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/report"
 	"github.com/addon-operator/addon-operator/pkg/status"
 	"github.com/addon-operator/addon-operator/pkg/testkit"
@@ -62,11 +60,11 @@ func newBed(t *testing.T) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := yaml.YAMLToJSON(report.CRD)
+	crds, err := report.CRDs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := clients.EnsureCRDs(t.Context(), []module.CRD{{File: "modules.yaml", Name: "modules.addon-operator.io", Text: text}}, nil); err != nil {
+	if err := clients.EnsureCRDs(t.Context(), crds, nil); err != nil {
 		t.Fatal(err)
 	}
 	return &bed{t: t, dynamic: clients.Dynamic, typed: kubernetes.NewForConfigOrDie(cfg)}
@@ -134,7 +132,9 @@ func TestColumnsOfKubectlGetModules(t *testing.T) {
 	b := newBed(t)
 	r, stop := b.start(opened())
 	defer stop()
-	r.Report(summary("columns", status.Failed, "boom"))
+	m := summary("columns", status.Failed, "boom")
+	m.Origin = status.Origin{Source: "corp", Channel: "ea", Available: "1.3.0"}
+	r.Report(m)
 	b.until(func() bool { return b.field("columns", "status", "phase") == "Failing" })
 	text, err := b.typed.CoreV1().RESTClient().Get().AbsPath("/apis/addon-operator.io/v1alpha1/modules/columns").
 		SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io").DoRaw(t.Context())
@@ -151,11 +151,11 @@ func TestColumnsOfKubectlGetModules(t *testing.T) {
 			names = append(names, strings.ToUpper(c.Name))
 		}
 	}
-	if want := []string{"NAME", "ENABLED", "VERSION", "PHASE", "READY", "REASON", "AGE"}; !slices.Equal(names, want) {
+	if want := []string{"NAME", "ENABLED", "CHANNEL", "VERSION", "AVAILABLE", "PHASE", "READY", "REASON", "AGE"}; !slices.Equal(names, want) {
 		t.Error(names)
 	}
 	cells := table.Rows[0].Cells
-	if want := []any{"columns", true, "1.2.3", "Failing", "False", "HookFailed"}; !slices.Equal(cells[:6], want) {
+	if want := []any{"columns", true, "ea", "1.2.3", "1.3.0", "Failing", "False", "HookFailed"}; !slices.Equal(cells[:8], want) {
 		t.Error(cells)
 	}
 }

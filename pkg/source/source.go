@@ -162,9 +162,12 @@ type Release struct {
 func (r Release) Embedded() bool { return r.Source == "" }
 
 // Name is that of its ModuleRelease: module, version and the beginning of the digest, so that an approval
-// never counts for other bytes of the same version.
+// never counts for other bytes of the same version. What lies on disk has Embedded in its place.
 func (r Release) Name() string {
 	digest := strings.TrimPrefix(r.Digest, "sha256:")
+	if digest == "" {
+		digest = Embedded
+	}
 	version := strings.ToLower(strings.ReplaceAll(r.Version, "+", "-"))
 	return r.Module + "-" + version + "-" + digest[:min(8, len(digest))]
 }
@@ -196,6 +199,8 @@ const HistoryLimit = 10
 
 // Rejected is a digest that is not tried again until Values is another digest, or a retry is asked for.
 type Rejected struct {
+	// Module is set where it is not plain, as in a Status.
+	Module  string    `json:"module,omitempty"`
 	Version string    `json:"version"`
 	Digest  string    `json:"digest"`
 	Reason  string    `json:"reason"`
@@ -233,6 +238,8 @@ type Order struct {
 // Status is what a ModuleSource shows.
 type Status struct {
 	Name string
+	// UID is the resource's: another one has its status written, even if it says the same.
+	UID string
 	// Generation is the spec's that this is about.
 	Generation int64
 	Conditions []Condition
