@@ -24,19 +24,75 @@ type Offer struct {
 	Documents map[string]catalog.Document
 }
 
+// Subject is one module (or "global"), and what choosing a version of it needs to know.
+type Subject struct {
+	Module string
+	Choice source.Choice
+	// OnDisk: it lies in the modules directories, in version Embedded (may be empty).
+	OnDisk   bool
+	Embedded string
+	// First: nothing of the module is installed.
+	First bool
+	// Installed is the version of what is installed while Track.Current is nil; empty means Embedded.
+	Installed string
+	Track     source.Track
+	// Metas are those that are known, by manifest digest: of artifacts that lie in the cache.
+	Metas  map[string]artifact.Meta
+	Offers []Offer
+}
+
+// Place is where a module comes from: disk, or a source by name. With a Reason there is no telling,
+// and nothing changes.
+type Place struct {
+	Embedded        bool
+	Source          string
+	Reason, Message string
+}
+
 // Target is what a module should run.
 type Target struct {
 	// Embedded: the version on disk. Else Source, Channel, Entry and Ref say what.
 	Embedded bool
 	Source   string
 	Channel  string
-	Entry    catalog.Entry
-	Ref      catalog.Ref
+	// Entry is the channel's, filled in also when Reason is set.
+	Entry catalog.Entry
+	// Ref is the version to go to now: Goal, or a step of the entry's path on the way there. The
+	// version of an unlisted digest is empty until it was fetched.
+	Ref  catalog.Ref
+	Goal catalog.Ref
+	// Pinned: the user's Version names exactly this one.
+	Pinned bool
 	// Seq is the document's.
 	Seq int64
+	// Yanked is why the version that runs was yanked, empty when it was not.
+	Yanked string
 	// Reason and Message say why there is no target, or why it stays as it is (AmbiguousSource, NotInChannel,
 	// VersionNotOffered, …); then nothing changes.
 	Reason, Message string
+}
+
+// Around is what delays depend on beside the target.
+type Around struct {
+	Now time.Time
+	// UID is that of namespace kube-system: which wave this cluster is in.
+	UID string
+	// Orders are the users', by name of the ModuleRelease (source.Release.Name).
+	Orders map[string]source.Order
+	// Kubernetes and Operator are versions; one that is no semver (a development build) satisfies any range.
+	Kubernetes, Operator string
+	// Fact says whether a dotted path exists in the global values.
+	Fact func(path string) bool
+	// Peer answers what is known of another module.
+	Peer func(name string) Peer
+}
+
+// Peer is another module as requirements see it.
+type Peer struct {
+	Exists, On, Ready bool
+	Version           string
+	// Why it is not Ready.
+	Why string
 }
 
 // Reasons why a module stays as it is.
@@ -57,6 +113,27 @@ const (
 	ReasonApproval          = "WaitingForApproval"
 	ReasonBlocked           = "Blocked"
 	ReasonSuspended         = "SourceSuspended"
+	ReasonNoDocument        = "NoDocument"
+	ReasonFetching          = "Fetching"
+	ReasonFetchFailed       = "FetchFailed"
+	ReasonOff               = "ModuleOff"
+	ReasonVerifyingFirst    = "VerificationGoesOn"
+	ReasonPolicy            = "PolicyInvalid"
+)
+
+// Reasons of phases that end something.
+const (
+	ReasonPreflight       = "PreflightFailed"
+	ReasonNotReady        = "NotReadyInTime"
+	ReasonApplyFailed     = "ApplyFailed"
+	ReasonHealthLost      = "HealthLost"
+	ReasonRestarts        = "Restarts"
+	ReasonUnsafe          = "RollbackUnsafe"
+	ReasonNoFallback      = "NothingToGoBackTo"
+	ReasonRestoreFailed   = "RestoreFailed"
+	ReasonOvertaken       = "Overtaken"
+	ReasonSoaking         = "Soaking"
+	ReasonWaitingForReady = "WaitingForReady"
 )
 
 // Delay is one thing that stands against a release now.
@@ -68,18 +145,25 @@ type Delay struct {
 
 // Situation is everything Next needs to know of one module.
 type Situation struct {
-	Now    time.Time
+	Now time.Time
+	// Up is since when this process has acted: what happened before was seen by nobody, so that
+	// deadlines and soak begin there at the earliest.
+	Up     time.Time
+	Module string
 	Track  source.Track
 	Target Target
 	// First: nothing of the module is installed.
 	First bool
+	// Installed is the version of what is installed while Track.Current is nil.
+	Installed string
 	// On: the module is enabled.
 	On bool
 	// Delays of the target, as Delays found them.
 	Delays []Delay
-	// Meta is of the release it is about, nil until it was fetched.
-	Meta *artifact.Meta
-	// Fetched: the artifact of Track.Next lies in the cache; FetchError is why it could not be had.
+	// Metas are those that are known, by manifest digest.
+	Metas map[string]artifact.Meta
+	// Fetched: the artifact of Track.Next lies in the cache (an embedded one needs none); FetchError is why
+	// it could not be had.
 	Fetched    bool
 	FetchError string
 	// Checked: the preflight of Track.Next has ended; PreflightError is what it found.
@@ -89,10 +173,10 @@ type Situation struct {
 	Run Observed
 	// Values is the digest of the user's section.
 	Values string
-	// Policy of the source.
+	// Policy of the source of Track.Current; zero for an embedded one.
 	Policy source.Policy
-	// Retry is what ModuleRelease.spec.retry says of the release it is about.
-	Retry string
+	// Orders are the users', by name of the ModuleRelease.
+	Orders map[string]source.Order
 	// Fallback: the artifact (or embedded version) of Track.Previous can be had.
 	Fallback bool
 }
@@ -105,7 +189,7 @@ type Observed struct {
 	Applied, Failed bool
 	// Ready as status derives it.
 	Ready bool
-	// Restarts are those of the module's pods together.
+	// Restarts are those of the containers of the module's pods together.
 	Restarts        int64
 	Reason, Message string
 }
@@ -134,6 +218,8 @@ type Step struct {
 	Wake time.Time
 	// Events are to be told, each a transition.
 	Events []Transition
+	// Reason and Message say why the module does not run its target, empty when it does.
+	Reason, Message string
 }
 
 // Transition is a release that changed its phase.

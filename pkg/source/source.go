@@ -4,6 +4,7 @@
 package source
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -146,6 +147,14 @@ type Release struct {
 	// Since is when the phase began, ReadySince since when it has been Ready without a break.
 	Since      time.Time `json:"since,omitzero"`
 	ReadySince time.Time `json:"readySince,omitzero"`
+	// BrokenSince is since when its attempt has failed, or it has not been Ready after having been so.
+	BrokenSince time.Time `json:"brokenSince,omitzero"`
+	// Restarts is the fewest restarts of its containers seen since ReadySince.
+	Restarts int64 `json:"restarts,omitempty"`
+	// Unsafe: it must not be rolled back by itself.
+	Unsafe bool `json:"unsafe,omitempty"`
+	// Values is the digest of the user's section that it failed with.
+	Values string `json:"values,omitempty"`
 	// NotBefore is when it is looked at again, zero when only a change can help.
 	NotBefore time.Time `json:"notBefore,omitzero"`
 	// Retried is the newest ModuleRelease.spec.retry that was acted upon.
@@ -169,7 +178,8 @@ func (r Release) Name() string {
 		digest = Embedded
 	}
 	version := strings.ToLower(strings.ReplaceAll(r.Version, "+", "-"))
-	return r.Module + "-" + version + "-" + digest[:min(8, len(digest))]
+	parts := []string{r.Module, version, digest[:min(8, len(digest))]}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "-")
 }
 
 // Ref is the release's version and digest.
@@ -184,6 +194,8 @@ type Track struct {
 	Previous *Release `json:"previous,omitempty"`
 	// Next is chosen and not applied yet.
 	Next *Release `json:"next,omitempty"`
+	// Undone is being rolled back, until Current, the one before, is Ready again.
+	Undone *Release `json:"undone,omitempty"`
 	// Rejected are digests that were tried and failed.
 	Rejected []Rejected `json:"rejected,omitempty"`
 	// History are ended releases, newest first, at most HistoryLimit.
@@ -200,12 +212,36 @@ const HistoryLimit = 10
 // Rejected is a digest that is not tried again until Values is another digest, or a retry is asked for.
 type Rejected struct {
 	// Module is set where it is not plain, as in a Status.
-	Module  string    `json:"module,omitempty"`
-	Version string    `json:"version"`
-	Digest  string    `json:"digest"`
-	Reason  string    `json:"reason"`
-	Values  string    `json:"values,omitempty"`
+	Module  string `json:"module,omitempty"`
+	Version string `json:"version"`
+	Digest  string `json:"digest"`
+	Reason  string `json:"reason"`
+	Values  string `json:"values,omitempty"`
+	// Retried is the ModuleRelease.spec.retry that had been acted upon by then.
+	Retried string    `json:"retried,omitempty"`
 	Time    time.Time `json:"time"`
+}
+
+// RejectedLimit bounds Track.Rejected; the oldest go first.
+const RejectedLimit = 50
+
+// Releases are all that the track knows, newest in their life first, each Name once.
+func (t Track) Releases() []Release {
+	var out []Release
+	add := func(r Release) {
+		if !slices.ContainsFunc(out, func(o Release) bool { return o.Name() == r.Name() }) {
+			out = append(out, r)
+		}
+	}
+	for _, r := range []*Release{t.Next, t.Undone, t.Current, t.Previous} {
+		if r != nil {
+			add(*r)
+		}
+	}
+	for _, r := range t.History {
+		add(r)
+	}
+	return out
 }
 
 // Mark is how far a channel has been followed, per source URL and channel: no document with a lower
