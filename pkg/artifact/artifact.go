@@ -66,7 +66,7 @@ type Provides struct {
 }
 
 // Unsafe says that the version must not be rolled back by itself.
-func (m Meta) Unsafe() bool { return m.Rollback == "unsafe" }
+func (m Meta) Unsafe() bool { return m.Rollback == rollbackUnsafe }
 
 // Artifact is a packed module in memory.
 type Artifact struct {

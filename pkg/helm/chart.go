@@ -118,7 +118,12 @@ func loadModule(m *module.Descriptor) (*chart.Chart, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := addDependencies(ch, m.Dir, nil); err != nil {
+	if m.Origin.Artifact != "" {
+		err = wantVendored(ch) // strangers do not choose what is read from this disk
+	} else {
+		err = addDependencies(ch, m.Dir, nil)
+	}
+	if err != nil {
 		return nil, err
 	}
 	dropRaw(ch)
@@ -151,6 +156,16 @@ func addDependencies(ch *chart.Chart, dir string, above []string) error {
 			return fmt.Errorf("dependency %s: %w", dep.Name, err)
 		}
 		ch.AddDependency(sub)
+	}
+	return nil
+}
+
+// wantVendored refuses a chart that depends on one outside of its charts/.
+func wantVendored(ch *chart.Chart) error {
+	for _, dep := range ch.Metadata.Dependencies {
+		if dep != nil && !slices.ContainsFunc(ch.Dependencies(), func(c *chart.Chart) bool { return satisfies(c, dep) }) {
+			return fmt.Errorf("dependency %s %s is not in charts/, where that of a module from a registry must be; push the module anew", dep.Name, dep.Version)
+		}
 	}
 	return nil
 }

@@ -308,3 +308,18 @@ func TestRenderingTheSameChartAtOnceIsSafe(t *testing.T) {
 		})
 	}
 }
+
+// A chart from a registry does not choose what is read from this disk.
+func TestChartsFromRegistriesHaveTheirLibrariesWithThem(t *testing.T) {
+	t.Parallel()
+	const lib = "apiVersion: v2\nname: lib\nversion: 0.1.0\ntype: library\n"
+	const wantsLib = "apiVersion: v2\nname: web\nversion: 1.2.3\ndependencies: [{name: lib, version: 0.1.0, repository: 'file://../../charts/lib'}]\n"
+	m := aModule(t, "web", files{"Chart.yaml": wantsLib, "templates/cm.yaml": configMap})
+	m.Origin = module.Origin{Source: "corp", Artifact: "sha256:1"}
+	files{"charts/lib/Chart.yaml": lib}.write(t, filepath.Dir(filepath.Dir(m.Dir)))
+	if _, err := offline(t).Render(t.Context(), request(t, m, "web: {size: 5}")); err == nil || !strings.Contains(err.Error(), "dependency lib 0.1.0 is not in charts/") {
+		t.Errorf("got %v, expected a refusal", err)
+	}
+	m = withFiles(t, m, files{"charts/lib/Chart.yaml": lib})
+	mustRender(t, offline(t), m, "web: {size: 5}")
+}

@@ -23,8 +23,23 @@ const (
 
 // chart is what of a Chart.yaml concerns the loader.
 type chart struct {
-	Version      string
-	Dependencies []struct{ Name, Repository string }
+	Name, Version string
+	Dependencies  []dependency
+}
+
+type dependency struct{ Name, Version, Repository string }
+
+// satisfiedBy is what Helm asks of a chart in charts/.
+func (d dependency) satisfiedBy(c chart) bool {
+	if c.Name != d.Name || d.Version == "" {
+		return c.Name == d.Name
+	}
+	v, err := semver.NewVersion(c.Version)
+	if err != nil {
+		return false
+	}
+	want, err := semver.NewConstraint(d.Version)
+	return err == nil && want.Check(v)
 }
 
 func readChart(path string) (chart, error) {
@@ -61,6 +76,7 @@ func readDefinition(m *Descriptor, c candidate, ch chart, opts LoadOptions) erro
 	m.Health = d.healthChecks()
 	d.healthFiles(c.dir, m.Health)
 	m.Drift = d.driftRules()
+	m.Release = d.release()
 	m.Weight = d.weight(c, opts, m)
 	if name := d.text("name", nil); name != "" && name != c.name {
 		m.warn("%s: name %q is ignored: the directory says %s", definitionFile, name, c.name)
@@ -68,10 +84,8 @@ func readDefinition(m *Descriptor, c candidate, ch chart, opts LoadOptions) erro
 	if d.err != nil {
 		return fmt.Errorf("%s: %w", path, d.err)
 	}
-	for _, suffix := range []string{"Enabled", "Maintenance", "PausedUntil", "Channel", "Version", "Update", "Source"} {
-		if strings.HasSuffix(m.Key, suffix) {
-			m.warn("the values key %s of module %s looks like a setting of another module; consider renaming the directory", m.Key, m.Name)
-		}
+	if LooksLikeSetting(m.Key) {
+		m.warn("the values key %s of module %s looks like a setting of another module; consider renaming the directory", m.Key, m.Name)
 	}
 	for _, key := range slices.Sorted(maps.Keys(doc)) {
 		if !slices.Contains(d.seen, key) {

@@ -32,6 +32,8 @@ type LoadOptions struct {
 	GlobalHooksDir string
 	// Strict makes a values.yaml mandatory in every module (C-285).
 	Strict bool
+	// Libraries lets LoadOne follow file:// dependencies of charts out of the module's directory, as Load does.
+	Libraries bool
 }
 
 // DefaultCRDFilterPrefixes are the prefixes of file names in crds/ that hold no CRD (C-345).
@@ -78,6 +80,14 @@ func Load(dirs []string, opts LoadOptions) (*Set, error) {
 	slices.SortFunc(set.Modules, byWeightAndName)
 	if set.GlobalDigest, err = globalDigest(set.GlobalStatic, opts.GlobalHooksDir); err != nil {
 		return nil, err
+	}
+	if opts.GlobalHooksDir != "" {
+		// What it says counts when the folder is published, not here.
+		if g, err := ReadGlobal(opts.GlobalHooksDir); err != nil {
+			set.warn("%v", err)
+		} else {
+			set.Warnings = append(set.Warnings, g.Warnings...)
+		}
 	}
 	set.GlobalHooksDigest, err = globalHooksDigest(opts.GlobalHooksDir)
 	return set, err
@@ -220,7 +230,7 @@ func inspect(set *Set, parent string, e fs.DirEntry, taken map[string]string) (c
 	}
 	taken[c.name] = dir
 	if err := c.setWeight(parts[1]); err == nil {
-		err = checkName(c.name)
+		err = CheckName(c.name)
 		if err == nil {
 			return c, true
 		}
@@ -243,8 +253,8 @@ func (c *candidate) setWeight(digits string) error {
 	return nil
 }
 
-// checkName adds to values.CheckName what the name is used for besides.
-func checkName(name string) error {
+// CheckName adds to values.CheckName what the name is used for besides.
+func CheckName(name string) error {
 	if err := values.CheckName(name); err != nil {
 		return err
 	}

@@ -57,6 +57,8 @@ type Descriptor struct {
 	Adopt Adoption
 	// OnFailure says what follows a failed upgrade.
 	OnFailure FailurePolicy
+	// Release is what is told of this version when it is published.
+	Release Release
 	// Origin is where its files come from; the zero value is the modules directories.
 	Origin Origin
 	// Warnings are things the author should mend that do not stop the module.
@@ -76,9 +78,9 @@ type Origin struct {
 // Requirement is one entry of module.yaml's requires. Which modules are on a
 // cycle of requirements, Cycles tells.
 type Requirement struct {
-	Module string
+	Module string `json:"module"`
 	// Version is a semver range such as ">=1.2"; empty accepts any.
-	Version string
+	Version string `json:"version,omitempty"`
 }
 
 // HealthCheck is one entry of module.yaml's health. Exactly one of CEL, HTTP and Hook is set.

@@ -124,6 +124,8 @@ func sumFile(path string, buf []byte) (string, error) {
 type libraries struct {
 	mu   sync.Mutex
 	sums map[string]func() (string, error)
+	// sealed: dependencies must lie in charts/.
+	sealed bool
 }
 
 // digest covers the files of t and of the charts it depends on by file://, and theirs in turn.
@@ -150,7 +152,17 @@ func (l *libraries) withDependencies(t *tree, c chart, above []string) (string, 
 		if !filepath.IsAbs(dir) {
 			dir = filepath.Join(t.dir, dir)
 		}
-		if !isDir(dir) && t.vendors(d.Name) {
+		vendored, err := t.vendors(d)
+		if err != nil {
+			return "", err
+		}
+		if vendored {
+			continue // and so in own
+		}
+		if l.sealed {
+			return "", fmt.Errorf("%s: dependency %s at %s: %w", filepath.Join(t.dir, chartFile), d.Name, d.Repository, errNotVendored)
+		}
+		if !isDir(dir) && t.archives(d.Name) {
 			continue
 		}
 		sum, err := l.library(dir, append(slices.Clone(above), t.dir))
@@ -162,8 +174,18 @@ func (l *libraries) withDependencies(t *tree, c chart, above []string) (string, 
 	return hex.EncodeToString(all.Sum(nil)), nil
 }
 
-// vendors says whether charts/ has a copy of the dependency, unpacked or as an archive.
-func (t *tree) vendors(name string) bool {
+// vendors says whether charts/ has the dependency as a directory: Helm then uses that one.
+func (t *tree) vendors(d dependency) (bool, error) {
+	path := "charts/" + d.Name + "/" + chartFile
+	if !t.has(path) {
+		return false, nil
+	}
+	c, err := readChart(filepath.Join(t.dir, path))
+	return err == nil && d.satisfiedBy(c), err
+}
+
+// archives says whether charts/ may have the dependency in another form.
+func (t *tree) archives(name string) bool {
 	for path := range t.files {
 		if strings.HasPrefix(path, "charts/"+name+"/") || strings.HasPrefix(path, "charts/"+name+"-") {
 			return true
