@@ -61,6 +61,6 @@
 //	sdk        hooks written in Go: as executables, and in process as hook.Func
 //
 // WIRE: operator sees both converge and the edges; testkit holds builders, fakes
-// and the local cluster for tests. For authors of hooks: hooklint explains files
+// and the local cluster for tests; publish writes channels, for commands. For authors of hooks: hooklint explains files
 // and configurations, hooktest runs one hook by itself and compares.
 package pkg

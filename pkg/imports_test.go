@@ -18,7 +18,7 @@ func layers() map[string]int {
 		{"kube", "helm", "exec", "cron", "config", "dirwatch", "probe", "report", "metrics", "web", "webhook", "sdk", "leader", "registry", "sources"},
 		{"store", "hookrun"},
 		{"converge", "hooksonly", "rollout"},
-		{"operator", "testkit", "hooklint", "hooktest"},
+		{"operator", "testkit", "hooklint", "hooktest", "publish"},
 	} {
 		for _, n := range names {
 			out[n] = layer

@@ -405,3 +405,15 @@ func list(words []string) string {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// AtSeq gives the document a higher number than the next one: numbers may be left out, when
+// documents were written and never put in force.
+func AtSeq(seq int64) Edit {
+	return func(d *Document) error {
+		if seq < d.Seq {
+			return fmt.Errorf("seq %d: expected %d or more", seq, d.Seq)
+		}
+		d.Seq = seq
+		return nil
+	}
+}
