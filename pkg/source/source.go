@@ -20,7 +20,7 @@ type Source struct {
 	// URL is oci://HOST[:PORT]/ROOT, or oci-layout:///ABSOLUTE/PATH.
 	URL string
 	// Auth names a Secret of type kubernetes.io/dockerconfigjson in the operator's namespace, CA a
-	// Secret or ConfigMap key with PEM certificates; empty for none.
+	// key with PEM certificates there, as Secret/NAME/KEY or ConfigMap/NAME/KEY; empty for none.
 	Auth string
 	CA   string
 	// PlainHTTP allows HTTP to hosts other than loopback.
@@ -43,7 +43,8 @@ type Source struct {
 	ServiceAccountName string
 	// Suspend stops polls and upgrades; what runs goes on.
 	Suspend bool
-	// Problem is why the spec cannot be used; the last good one stays in force.
+	// Problem is why the spec cannot be used. The last good one stays in force and is what all but Name, UID and
+	// Generation say; where there was none in this process, URL is empty and nothing can be done with the source.
 	Problem string
 }
 
@@ -178,8 +179,7 @@ func (r Release) Name() string {
 		digest = Embedded
 	}
 	version := strings.ToLower(strings.ReplaceAll(r.Version, "+", "-"))
-	parts := []string{r.Module, version, digest[:min(8, len(digest))]}
-	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "-")
+	return r.Module + "-" + version + "-" + digest[:min(len(Embedded), len(digest))]
 }
 
 // Ref is the release's version and digest.
