@@ -127,13 +127,13 @@ const (
 	ReasonNotReady        = "NotReadyInTime"
 	ReasonApplyFailed     = "ApplyFailed"
 	ReasonHealthLost      = "HealthLost"
-	ReasonRestarts        = "Restarts"
 	ReasonUnsafe          = "RollbackUnsafe"
 	ReasonNoFallback      = "NothingToGoBackTo"
 	ReasonRestoreFailed   = "RestoreFailed"
 	ReasonOvertaken       = "Overtaken"
 	ReasonSoaking         = "Soaking"
 	ReasonWaitingForReady = "WaitingForReady"
+	ReasonRestored        = "Restored"
 )
 
 // Delay is one thing that stands against a release now.
@@ -166,12 +166,13 @@ type Situation struct {
 	// it could not be had.
 	Fetched    bool
 	FetchError string
-	// Checked: the preflight of Track.Next has ended; PreflightError is what it found.
+	// Checked: a preflight of Track.Next with these Values and its Retried has ended; PreflightError is what
+	// it found.
 	Checked        bool
 	PreflightError string
 	// Run is what is observed of what is in force.
 	Run Observed
-	// Values is the digest of the user's section.
+	// Values is the digest of the user's section, never empty.
 	Values string
 	// Policy of the source of Track.Current; zero for an embedded one.
 	Policy source.Policy
@@ -192,31 +193,39 @@ type Observed struct {
 	// Restarts are those of the containers of the module's pods together.
 	Restarts        int64
 	Reason, Message string
+	// Values is the digest of the user's section that the attempt was made with.
+	Values string
 }
 
-// Action is what Next asks its caller to do.
+// Action is what Next asks its caller to do. Actions are repeated in every Step until the Situation shows
+// their outcome, so that one that is under way already needs no second beginning.
 type Action string
 
 const (
-	// Stay: nothing but to remember the new Track, and to look again at Wake.
+	// Stay: nothing.
 	Stay Action = ""
+	// PutInForce makes Track.Current's artifact the module's.
+	PutInForce Action = "PutInForce"
+	// Restore makes Track.Current's artifact, the one before, the module's again, with the stored layer if
+	// Track.Held says so.
+	Restore Action = "Restore"
 	// Fetch the artifact of Track.Next.
 	Fetch Action = "Fetch"
 	// TryOut runs the preflight of Track.Next.
 	TryOut Action = "Preflight"
-	// PutInForce makes Track.Current's artifact the module's.
-	PutInForce Action = "PutInForce"
-	// Restore makes Track.Current's artifact, the one before, the module's again, with the stored layer.
-	Restore Action = "Restore"
 )
 
 // Step is the outcome of Next.
 type Step struct {
-	Track  source.Track
+	// Track is to be remembered before anything is done.
+	Track source.Track
+	// Action is about Track.Current: Stay, PutInForce or Restore.
 	Action Action
+	// Prepare is about Track.Next: Stay, Fetch or TryOut.
+	Prepare Action
 	// Wake is when to look again without a change, zero for never.
 	Wake time.Time
-	// Events are to be told, each a transition.
+	// Events are to be told, each a transition, in their order.
 	Events []Transition
 	// Reason and Message say why the module does not run its target, empty when it does.
 	Reason, Message string

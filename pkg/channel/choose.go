@@ -57,7 +57,7 @@ func (s Subject) sourced(t Target) Target {
 	d, read := o.Documents[t.Channel]
 	t.Seq = d.Seq
 	var listed bool
-	t.Entry, listed = entry(d, s.Module)
+	t.Entry, listed = d.Entry(s.Module)
 	t.Yanked = s.yanked(t.Entry)
 	if ref, ok := s.unlisted(pick, t.Entry, o.Source); ok {
 		t.Goal, t.Ref = ref, ref
@@ -200,18 +200,6 @@ func yank(e catalog.Entry, ref catalog.Ref) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-// entry is what the document has of a module, or of the global hooks.
-func entry(d catalog.Document, module string) (catalog.Entry, bool) {
-	if module == artifact.GlobalName {
-		if d.Global == nil {
-			return catalog.Entry{}, false
-		}
-		return *d.Global, true
-	}
-	e, ok := d.Modules[module]
-	return e, ok
 }
 
 // refs are all versions that an entry offers, the promoted one first.

@@ -115,7 +115,7 @@ func (s Subject) offers(o Offer) bool {
 	if !read {
 		return o.Source.Name == s.current()
 	}
-	_, ok := entry(d, s.Module)
+	_, ok := d.Entry(s.Module)
 	return ok
 }
 

@@ -148,13 +148,15 @@ type Release struct {
 	// Since is when the phase began, ReadySince since when it has been Ready without a break.
 	Since      time.Time `json:"since,omitzero"`
 	ReadySince time.Time `json:"readySince,omitzero"`
+	// Begun is when it was put in force, or tried once more.
+	Begun time.Time `json:"begun,omitzero"`
 	// BrokenSince is since when its attempt has failed, or it has not been Ready after having been so.
 	BrokenSince time.Time `json:"brokenSince,omitzero"`
 	// Restarts is the fewest restarts of its containers seen since ReadySince.
 	Restarts int64 `json:"restarts,omitempty"`
 	// Unsafe: it must not be rolled back by itself.
 	Unsafe bool `json:"unsafe,omitempty"`
-	// Values is the digest of the user's section that it failed with.
+	// Values is the digest of the user's section that it was last tried with.
 	Values string `json:"values,omitempty"`
 	// NotBefore is when it is looked at again, zero when only a change can help.
 	NotBefore time.Time `json:"notBefore,omitzero"`
