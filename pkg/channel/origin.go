@@ -57,8 +57,8 @@ func (s Subject) listed() Place {
 
 // named is the place of a module of which the user says nothing and that no directory holds.
 func (s Subject) named() Place {
-	named := s.sources(func(o Offer) bool { return o.names(s.Module) })
-	listing := s.sources(func(o Offer) bool { return o.names(s.Module) && s.offers(o) })
+	named := s.sources(func(o Offer) bool { return o.Names(s.Module) })
+	listing := s.sources(func(o Offer) bool { return o.Names(s.Module) && s.offers(o) })
 	switch {
 	case len(listing) > 0:
 		return s.only(listing)
@@ -119,8 +119,8 @@ func (s Subject) offers(o Offer) bool {
 	return ok
 }
 
-// names says that spec.modules has the module.
-func (o Offer) names(module string) bool {
+// Names says that spec.modules has the module.
+func (o Offer) Names(module string) bool {
 	return slices.ContainsFunc(o.Source.Modules, func(pattern string) bool {
 		ok, err := path.Match(pattern, module)
 		return ok && err == nil

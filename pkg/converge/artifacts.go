@@ -9,29 +9,14 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/addon-operator/addon-operator/pkg/channel"
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/module"
-	"github.com/addon-operator/addon-operator/pkg/order"
 	"github.com/addon-operator/addon-operator/pkg/settings"
+	"github.com/addon-operator/addon-operator/pkg/source"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
-
-// Running is what a module, or the global hooks, do with the version in force.
-type Running struct {
-	// Known: the module is in the roster; On: it is enabled; Installed: there is a release of it.
-	Known, On, Installed bool
-	// Artifact is the manifest digest of the version in force, "" for one from disk; Version its number.
-	Artifact, Version string
-	// Applied: an attempt with this version has succeeded. Failed: several in a row have failed, not
-	// for want of an answer from the API server.
-	Applied, Failed bool
-	// Settled: nothing newer is wanted than what was applied.
-	Settled bool
-	// Ready as status derives it.
-	Ready           bool
-	Reason, Message string
-}
 
 // attempts is what came of attempts with one version of a module's files.
 type attempts struct {
@@ -61,44 +46,37 @@ func unreachable(err error) bool {
 }
 
 // Running says what a module does with the version in force; "global" are the global hooks.
-func (l *Loop) Running(name string) Running {
+func (l *Loop) Running(name string) source.Running {
 	if name == hook.Global.Section() {
 		return l.globalRunning()
 	}
 	st := l.state(name)
 	if st == nil {
-		return Running{}
+		return source.Running{}
 	}
 	d, settled := st.desc(), st.next.Load() == nil && !l.ledger.dirty(name)
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return Running{Known: true, On: st.decision.On, Installed: st.release.Exists(), Artifact: d.Origin.Artifact, Version: d.Version,
+	return source.Running{Known: true, On: st.decision.On, Installed: st.release.Exists(), Artifact: d.Origin.Artifact, Version: d.Version,
 		Applied: settled && st.attempts.succeeded, Failed: st.next.Load() == nil && st.attempts.failures >= failuresThatCount,
 		Settled: settled, Ready: st.ready, Reason: st.reason, Message: st.why}
 }
 
-func (l *Loop) globalRunning() Running {
+func (l *Loop) globalRunning() source.Running {
 	set := l.Modules()
 	l.trouble.mu.Lock()
 	defer l.trouble.mu.Unlock()
 	pending := l.rehook.Load()
 	done := !pending && l.trouble.attempts.succeeded
-	return Running{Known: true, On: true, Installed: true, Artifact: set.GlobalOrigin.Artifact, Applied: done, Settled: done,
+	return source.Running{Known: true, On: true, Installed: true, Artifact: set.GlobalOrigin.Artifact, Applied: done, Settled: done,
 		Failed: !pending && l.trouble.attempts.failures >= failuresThatCount, Ready: done && l.trouble.err == "", Message: l.trouble.err}
 }
 
-// Hold puts a section of values in force in place of the one that the user wrote.
-type Hold struct {
-	// While is the settings.LayerDigest of the user's section; any other section ends the hold.
-	While string
-	Layer values.Map
-}
-
 // Hold sets or, with nil, ends the hold of a module's section.
-func (l *Loop) Hold(name string, h *Hold) {
+func (l *Loop) Hold(name string, h *source.Hold) {
 	l.configured.mu.Lock()
 	if l.configured.holds == nil {
-		l.configured.holds = map[string]Hold{}
+		l.configured.holds = map[string]source.Hold{}
 	}
 	key := values.Key(name)
 	if h == nil {
@@ -120,10 +98,17 @@ func (c *configured) section(key string, s settings.Settings) values.Map {
 	return s.Sections[key]
 }
 
-// Unmet says which required modules are not on, not of the version or not Ready, "" for none.
-func (l *Loop) Unmet(requires []module.Requirement) string {
-	message, _ := order.Unmet(requires, l.other)
-	return message
+// Peer is a module as requirements of a version see it.
+func (l *Loop) Peer(name string) channel.Peer {
+	o := l.other(name)
+	return channel.Peer{Exists: o.Exists, On: o.On, Ready: o.Ready, Version: o.Version, Why: o.Why}
+}
+
+// Show reports a module again.
+func (l *Loop) Show(name string) {
+	if l.state(name) != nil {
+		l.keys.add(name, becauseHealth)
+	}
 }
 
 // Fact reports whether a dotted path exists in the published global values, "global" first.

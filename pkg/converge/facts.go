@@ -181,5 +181,12 @@ func (l *Loop) collectFacts() settings.Facts {
 		}
 		st.mu.Unlock()
 	}
+	if l.cfg.Channels != nil {
+		facts.Channels = l.cfg.Channels()
+	}
 	return facts
 }
+
+// Touch says that what is kept beside the facts changed: it is written with them, and before any
+// Helm action that follows.
+func (l *Loop) Touch() { l.facts.touch() }

@@ -19,6 +19,7 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/settings"
+	"github.com/addon-operator/addon-operator/pkg/source"
 	"github.com/addon-operator/addon-operator/pkg/store"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
@@ -31,6 +32,8 @@ type Config struct {
 	Settings settings.Settings
 	// Facts are what the last process left.
 	Facts settings.Facts
+	// Channels is what is remembered of release channels, kept with the facts; may be nil.
+	Channels func() source.Memory
 	// GlobalHooksDir holds the global hooks.
 	GlobalHooksDir string
 	// Namespace is the operator's: release records, and objects of modules that name none.
@@ -142,7 +145,7 @@ type configured struct {
 	globalRead   bool
 	globalUnread string
 	// holds are by section key.
-	holds map[string]Hold
+	holds map[string]source.Hold
 }
 
 // New makes a Loop that has done nothing yet.

@@ -93,6 +93,22 @@ func Load(dirs []string, opts LoadOptions) (*Set, error) {
 	return set, err
 }
 
+// WithGlobal is the set with the global hooks and schemas of another directory. What the modules
+// directories say of global stays.
+func (s *Set) WithGlobal(dir string, origin Origin) (*Set, error) {
+	out := *s
+	out.GlobalHooksDir, out.GlobalOrigin = dir, origin
+	var err error
+	if out.GlobalSchema, err = globalSchema(dir); err != nil {
+		return nil, err
+	}
+	if out.GlobalDigest, err = globalDigest(s.GlobalStatic, dir); err != nil {
+		return nil, err
+	}
+	out.GlobalHooksDigest, err = globalHooksDigest(dir)
+	return &out, err
+}
+
 // globalHooksDigest covers everything that global hooks may use.
 func globalHooksDigest(dir string) (string, error) {
 	if dir == "" || !isDir(dir) {

@@ -202,6 +202,8 @@ type Track struct {
 	Rejected []Rejected `json:"rejected,omitempty"`
 	// History are ended releases, newest first, at most HistoryLimit.
 	History []Release `json:"history,omitempty"`
+	// Account is the ServiceAccount that Current's source acts as, kept for when the source is gone.
+	Account string `json:"account,omitempty"`
 	// Good is the digest of the user's section that Current was last Ready with; its text is kept in the Secret.
 	Good string `json:"good,omitempty"`
 	// Held: the user layer in force is the stored one, until the section's digest is another than this.
@@ -261,8 +263,8 @@ type Memory struct {
 	Marks map[string]Mark `json:"marks,omitempty"`
 	// Tracks are by module name; "global" is that of the global hooks.
 	Tracks map[string]Track `json:"tracks,omitempty"`
-	// Layers are the user's sections that Previous (key NAME) and Current (key NAME/good) ran well with;
-	// they may hold secrets and are kept in the Secret.
+	// Layers are the user's sections that modules were last well with (Track.Good), by module name; they
+	// may hold secrets and are kept in the Secret.
 	Layers map[string]values.Map `json:"-"`
 }
 

@@ -141,6 +141,8 @@ type Origin struct {
 	Source, Channel string
 	// Available is a version that is offered and does not run yet, "" for none.
 	Available string
+	// Reason and Message say why that does not run yet; empty when nothing stands against it.
+	Reason, Message string
 }
 
 // Check is what is known of one health check by HTTP or hook.
