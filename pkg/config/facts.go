@@ -16,8 +16,6 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
-const factsPrefix = "facts."
-
 // LoadFacts reads the facts at start. What cannot be read is left out, logged
 // and given to Notify; the error is that of the API.
 func (s *Store) LoadFacts(ctx context.Context) (settings.Facts, error) {
@@ -47,7 +45,7 @@ func onlyFacts(secret *corev1.Secret) map[string][]byte {
 		return out
 	}
 	for key, text := range secret.Data {
-		if strings.HasPrefix(key, factsPrefix) {
+		if settings.IsFact(key) {
 			out[key] = text
 		}
 	}
@@ -96,7 +94,7 @@ func (s *Store) saveFacts(ctx context.Context, public map[string]string, private
 	}
 	if !maps.EqualFunc(onlyFacts(secret), private, bytes.Equal) {
 		_, err := s.putSecret(ctx, secret, func(data map[string][]byte) {
-			maps.DeleteFunc(data, func(key string, _ []byte) bool { return strings.HasPrefix(key, factsPrefix) })
+			maps.DeleteFunc(data, func(key string, _ []byte) bool { return settings.IsFact(key) })
 			maps.Copy(data, private)
 		})
 		if err != nil {

@@ -6,7 +6,8 @@
 //	                       and to take secret leaves out of it
 //	Secret    NAME-values  config.<section>: secret leaves of a section, as YAML
 //	                       facts.<owner>:    secret facts
-//	ConfigMap NAME-facts   what hooks found out, and the last decisions
+//	                       channels.<module>: sections that a module ran well with
+//	ConfigMap NAME-facts   what hooks found out, the last decisions, and what is remembered of channels
 //
 // What the text means is for package settings; here it is read, watched and
 // written without losing an edit of anybody else.

@@ -24,6 +24,7 @@ import (
 
 	"github.com/addon-operator/addon-operator/pkg/schema"
 	"github.com/addon-operator/addon-operator/pkg/settings"
+	"github.com/addon-operator/addon-operator/pkg/source"
 	"github.com/addon-operator/addon-operator/pkg/testkit"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
@@ -533,6 +534,11 @@ func TestFactsSurviveARestart(t *testing.T) {
 			"prometheus": {"b": {Ops: []values.Stamped{op("/prometheus/size", int64(2)), op("/prometheus/auth/password", "hunter2")}}},
 		},
 		Flags: map[string]settings.Flag{"prometheus": {On: true, Hook: "a"}}, Decisions: map[string]bool{"prometheus": true}, Seq: 3,
+		Channels: source.Memory{
+			Marks:  map[string]source.Mark{"oci://host/root ea": {Seq: 7, Digest: "sha256:ab"}},
+			Tracks: map[string]source.Track{"prometheus": {Good: "d"}},
+			Layers: map[string]values.Map{"prometheus/good": {"password": "hunter4"}},
+		},
 	}
 	f.mustPatch(`{"op":"add","path":"/prometheus/auth","value":{"password":"hunter3"}}`)
 	if err := f.SaveFacts(t.Context(), facts); err != nil {
@@ -542,7 +548,7 @@ func TestFactsSurviveARestart(t *testing.T) {
 	if text, _ := json.Marshal(cm); strings.Contains(string(text), "hunter") {
 		t.Errorf("%s", text)
 	}
-	if s := f.secret(); !strings.Contains(s["config.prometheus"], "hunter3") || !strings.Contains(s["facts.prometheus"], "hunter2") {
+	if s := f.secret(); !strings.Contains(s["config.prometheus"], "hunter3") || !strings.Contains(s["facts.prometheus"], "hunter2") || !strings.Contains(s["channels.prometheus"], "hunter4") {
 		t.Error(s)
 	}
 	for _, store := range []*Store{f.Store, f.another()} {

@@ -246,6 +246,9 @@ func (v *preview) settings(key string) (notes []string) {
 	if a, b := v.beforehand.PausedUntil[key], v.next.PausedUntil[key]; !a.Equal(b) {
 		notes = append(notes, "paused until: "+until(a)+" → "+until(b))
 	}
+	if a, b := v.beforehand.Choices[key], v.next.Choices[key]; a != b {
+		notes = append(notes, fmt.Sprintf("release channel: %s → %s", a, b))
+	}
 	return notes
 }
 

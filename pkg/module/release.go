@@ -64,8 +64,20 @@ func ReadGlobal(dir string) (Global, error) {
 // LooksLikeSetting says that a values key ends like a setting of a module (`<camel>Enabled` and
 // the like), so that the two cannot be told apart in the user's ConfigMap by their names.
 func LooksLikeSetting(key string) bool {
-	return slices.ContainsFunc([]string{"Enabled", "Maintenance", "PausedUntil", "ValuesFrom", "Channel", "Version", "Update", "Source"},
-		func(suffix string) bool { return strings.HasSuffix(key, suffix) })
+	_, setting := values.CutSetting(key)
+	return setting != ""
+}
+
+// ReservedName says why a module from a source cannot have a name, nil if it can. In a modules directory,
+// where the user can rename it, a module whose name ends like a setting loads with a warning.
+func ReservedName(name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	if key := values.Key(name); LooksLikeSetting(key) {
+		return fmt.Errorf("module name %q: its values key %s looks like a setting of another module in the ConfigMap; the author must rename it", name, key)
+	}
+	return nil
 }
 
 // release reads `release: {requires: {kubernetes, operator, facts}, upgradeFrom, rollback, disruptive, images}`.

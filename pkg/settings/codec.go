@@ -59,6 +59,9 @@ func (f Facts) Encode(secret func(owner, hook string, op values.Stamped) bool) (
 			return nil, nil, fmt.Errorf("secret facts of %s: %w", owner, err)
 		}
 	}
+	if err := encodeChannels(f.Channels, public, private); err != nil {
+		return nil, nil, err
+	}
 	return public, private, nil
 }
 
@@ -86,11 +89,12 @@ func DecodeFacts(public map[string]string, private map[string][]byte) (Facts, []
 	if !ok && len(public) == 0 {
 		return f, nil
 	}
-	if version != FactsVersion {
-		return f, []Problem{{Key: factsVersionKey, Message: fmt.Sprintf(
-			"expected facts of version %s, got %q; they are dropped and found out again", FactsVersion, version)}}
-	}
 	var problems []Problem
+	f.Channels, problems = decodeChannels(public, private)
+	if version != FactsVersion {
+		return f, append(problems, Problem{Key: factsVersionKey, Message: fmt.Sprintf(
+			"expected facts of version %s, got %q; they are dropped and found out again", FactsVersion, version)})
+	}
 	report := func(key string, err error) {
 		problems = append(problems, Problem{Key: key, Message: fmt.Sprintf("%v; it is dropped and found out again", err)})
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/addon-operator/addon-operator/pkg/source"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
@@ -43,7 +44,8 @@ func Parse(data map[string]string, secret map[string]values.Map, previous Settin
 }
 
 // add reads one key. The type of the value decides what it is: an object is a
-// section, a scalar a setting of the module before the suffix.
+// section, a scalar a setting of the module before the suffix. Empty text is a section, too, under a key that
+// would choose a version.
 func (s *Settings) add(key, text string) error {
 	base, suffix := values.CutSetting(key)
 	if suffix != "" {
@@ -54,6 +56,9 @@ func (s *Settings) add(key, text string) error {
 		if m, ok := v.(values.Map); ok && err == nil {
 			s.Sections[key] = m
 			return nil
+		}
+		if isChoice(suffix) {
+			return s.choice(base, suffix, key, text)
 		}
 		return s.setting(base, suffix, key, text)
 	}
@@ -199,6 +204,7 @@ func (s *Settings) keep(key string, previous Settings) {
 		s.Sections[key] = m
 	}
 	base, suffix := values.CutSetting(key)
+	s.keepChoice(base, suffix, previous)
 	switch suffix {
 	case "Enabled":
 		if on, ok := previous.Enabled[base]; ok {
@@ -231,9 +237,27 @@ func Changed(a, b Settings) []string {
 	out = append(out, differing(a.Maintenance, b.Maintenance, "Maintenance", func(x, y string) bool { return x == y })...)
 	out = append(out, differing(a.PausedUntil, b.PausedUntil, "PausedUntil", time.Time.Equal)...)
 	out = append(out, differing(a.ValuesFrom, b.ValuesFrom, valuesFrom, slices.Equal)...)
+	out = append(out, differingChoices(a.Choices, b.Choices)...)
 	out = append(out, differing(a.Sourced, b.Sourced, valuesFrom, func(x, y []Sourced) bool { return reflect.DeepEqual(x, y) })...)
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+func differingChoices(a, b map[string]source.Choice) []string {
+	var out []string
+	for _, suffix := range choices() {
+		field := func(in map[string]source.Choice) map[string]string {
+			all := map[string]string{}
+			for key, c := range in {
+				if text := *choiceField(&c, suffix); text != "" {
+					all[key] = text
+				}
+			}
+			return all
+		}
+		out = append(out, differing(field(a), field(b), suffix, func(x, y string) bool { return x == y })...)
+	}
+	return out
 }
 
 func differing[V any](a, b map[string]V, suffix string, equal func(x, y V) bool) []string {

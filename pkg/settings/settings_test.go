@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/addon-operator/addon-operator/pkg/source"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
@@ -34,7 +35,7 @@ func TestParseReadsEachKindOfKey(t *testing.T) {
 		"prometheusMaintenance":  "",
 		"prometheusChannel":      "stable",
 		"prometheusVersion":      "1.2.3",
-		"prometheusUpdate":       "auto",
+		"prometheusUpdate":       "AutoPatch",
 		"prometheusSource":       "main",
 		"apiVersion":             "a: 1", // a module named api-version: the type of the value decides
 	}, nil, Settings{})
@@ -45,6 +46,7 @@ func TestParseReadsEachKindOfKey(t *testing.T) {
 		},
 		Enabled:     map[string]bool{"prometheus": true, "certManager": false},
 		Maintenance: map[string]string{"certManager": NoResourceReconciliation},
+		Choices:     map[string]source.Choice{"prometheus": {Channel: "stable", Version: "1.2.3", Update: source.AutoPatch, Source: "main"}},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)

@@ -89,6 +89,20 @@ type Choice struct {
 	Source string
 }
 
+// String is a choice for people.
+func (c Choice) String() string {
+	var parts []string
+	for _, p := range [][2]string{{"source", c.Source}, {"channel", c.Channel}, {"version", c.Version}, {"update", string(c.Update)}} {
+		if p[1] != "" {
+			parts = append(parts, p[0]+" "+p[1])
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing set"
+	}
+	return strings.Join(parts, ", ")
+}
+
 // Embedded is the Choice.Source of what lies in the modules directories.
 const Embedded = "embedded"
 
