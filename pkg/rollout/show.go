@@ -84,7 +84,7 @@ func (e *Engine) once(key string, v any, f func()) {
 
 // status is what a ModuleSource shows.
 func (e *Engine) status(s source.Source, now time.Time) source.Status {
-	st := source.Status{Name: s.Name, Generation: s.Generation}
+	st := source.Status{Name: s.Name, UID: s.UID, Generation: s.Generation}
 	ready := source.Condition{Type: source.Available, Status: true, Reason: reasonFollowed}
 	stale := source.Condition{Type: source.Stale, Reason: "Fresh"}
 	var lines, old []string
