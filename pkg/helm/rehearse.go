@@ -29,34 +29,6 @@ func (a *applying) rehearse(ctx context.Context) error {
 		a.objects.each(a.removed, ofRights(a.objects.wouldRemove)))
 }
 
-// wouldApply is apply without a change, of what is known of the object so far.
-func (o *objects) wouldApply(ctx context.Context, it *item, release string) error {
-	if it.live == nil {
-		_, err := answer(o.rest.Post().AbsPath(it.path()...).
-			SetHeader("Accept", runtime.ContentTypeJSON).SetHeader("Content-Type", runtime.ContentTypeJSON).
-			Param("fieldManager", FieldManager).Param("dryRun", metav1.DryRunAll).Body(it.want).Do(ctx))
-		if err != nil {
-			return fmt.Errorf("create %s: %w", it.Ref, o.explained(err))
-		}
-		return nil
-	}
-	merged, err := o.spared(ctx, it, release)
-	if err != nil {
-		return err
-	}
-	text, kind, err := merged.mergePatch()
-	if err != nil || string(text) == "{}" || len(text) == 0 {
-		return err
-	}
-	_, err = answer(o.rest.Patch(kind).AbsPath(append(it.path(), it.Name)...).
-		SetHeader("Accept", runtime.ContentTypeJSON).
-		Param("fieldManager", FieldManager).Param("dryRun", metav1.DryRunAll).Body(text).Do(ctx))
-	if err != nil {
-		return fmt.Errorf("patch %s: %w", it.Ref, o.explained(err))
-	}
-	return nil
-}
-
 func (o *objects) wouldRemove(ctx context.Context, it *item) error {
 	err := o.rest.Delete().AbsPath(append(it.path(), it.Name)...).
 		SetHeader("Accept", runtime.ContentTypeJSON).SetHeader("Content-Type", runtime.ContentTypeJSON).
