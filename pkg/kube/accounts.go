@@ -1,15 +1,19 @@
 package kube
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/dynamic"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	clienttransport "k8s.io/client-go/transport"
@@ -79,6 +83,25 @@ func (a *accounts) make(account string) (*Clients, error) {
 	}
 	out.Metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(out.REST), out.HTTP)
 	return &out, err
+}
+
+// MayDo is nil when who acts may do something to any object of a cluster-scoped resource; otherwise it
+// says who lacks which right (SelfSubjectAccessReview).
+func (c *Clients) MayDo(ctx context.Context, verb, group, resource string) error {
+	client, err := authorizationclient.NewForConfigAndClient(c.REST, c.HTTP)
+	if err != nil {
+		return err
+	}
+	got, err := client.SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Group: group, Resource: resource}}}, metav1.CreateOptions{})
+	switch {
+	case err != nil:
+		return fmt.Errorf("may %s %s.%s: %w", verb, resource, group, c.refused(err))
+	case !got.Status.Allowed:
+		return fmt.Errorf("ServiceAccount %s/%s has no right to %s %s.%s, which the module needs for that: bind it a ClusterRole that has it, "+
+			"or name another in serviceAccountName of the module's source", c.accounts.namespace, c.account, verb, resource, group)
+	}
+	return nil
 }
 
 // refused says of a refusal who acted, and the way out.

@@ -193,7 +193,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 		Ports: converge.Ports{
 			Executables: executables{w.exec, cfg.Hooks}, Watcher: kube.NewWatcher(clients, cfg.Logger), Scheduler: w.cron, Objects: acting{clients},
 			Installer: w.helm, Tracker: w.tracker, Cluster: acting{clients}, Settings: w.store, Facts: w.store,
-			Webhooks: w.webhooks, Prober: w.prober,
+			Webhooks: actingWebhooks{w.webhooks, clients}, Prober: w.prober,
 			Reporter: reporter{w.reporter, m.self, cfg.Progress, m.print}, Meter: m,
 		},
 	})
