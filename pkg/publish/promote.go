@@ -11,6 +11,7 @@ import (
 
 	"github.com/addon-operator/addon-operator/pkg/artifact"
 	"github.com/addon-operator/addon-operator/pkg/catalog"
+	"github.com/addon-operator/addon-operator/pkg/registry"
 )
 
 // Promotion is a version on its way into a channel.
@@ -54,7 +55,7 @@ func (c *Channels) PlanPromotion(ctx context.Context, p Promotion) (Plan, error)
 	}
 	planned.Warnings = warnings(to, p.Module, meta, e)
 	if source != c {
-		planned.Copies = copies(source.Store, p.Module, to, e)
+		planned.Copies = copies(source.Remote, p.Module, to, e)
 	}
 	return planned, nil
 }
@@ -128,9 +129,9 @@ func (c *Channels) resolve(ctx context.Context, module, version string) (catalog
 		return ref, fmt.Errorf("version of %s: %w", module, err)
 	}
 	var err error
-	if ref.Digest, err = c.Store.Resolve(ctx, module, version); err != nil {
-		if c.Store.IsNotFound(err) {
-			return ref, fmt.Errorf("%s %s was not pushed to %s: push it with addon-operator module push: %w", module, version, c.Store.URL(), err)
+	if ref.Digest, err = registry.Resolve(ctx, c.Remote, module, version); err != nil {
+		if registry.IsNotFound(err) {
+			return ref, fmt.Errorf("%s %s was not pushed to %s: push it with addon-operator module push: %w", module, version, c.Remote.URL, err)
 		}
 		return ref, err
 	}
@@ -138,17 +139,16 @@ func (c *Channels) resolve(ctx context.Context, module, version string) (catalog
 	return ref, err
 }
 
-// check fetches an artifact and says whether it is what it is listed as.
+// check reads what an artifact says of itself, and whether that is what it is listed as.
 func (c *Channels) check(ctx context.Context, module string, ref catalog.Ref) (artifact.Meta, error) {
-	a, err := c.Store.Artifact(ctx, module, ref.Digest)
+	meta, err := registry.ReadMeta(ctx, c.Remote, module, ref.Digest)
 	if err != nil {
-		return artifact.Meta{}, fmt.Errorf("%s %s (%s) at %s: %w", module, ref.Version, catalog.ShortID(ref.Digest), c.Store.URL(), err)
+		return meta, fmt.Errorf("%s %s (%s) at %s: %w", module, ref.Version, catalog.ShortID(ref.Digest), c.Remote.URL, err)
 	}
-	if a.Meta.Name != module || a.Meta.Version != ref.Version {
-		return artifact.Meta{}, fmt.Errorf("%s %s (%s) at %s: the artifact says that it is %s %s", module, ref.Version, catalog.ShortID(ref.Digest),
-			c.Store.URL(), a.Meta.Name, a.Meta.Version)
+	if err := meta.Expect(module, ref.Version); err != nil {
+		return meta, fmt.Errorf("%s %s (%s) at %s: %w", module, ref.Version, catalog.ShortID(ref.Digest), c.Remote.URL, err)
 	}
-	return a.Meta, nil
+	return meta, nil
 }
 
 // warnings tell of clusters that will wait: those that run the version that is replaced, when
@@ -172,7 +172,7 @@ func warnings(to Head, module string, meta artifact.Meta, e catalog.Entry) []str
 }
 
 // copies are the artifacts that the new entry offers and the old one did not.
-func copies(from Store, module string, to Head, e catalog.Entry) []Copy {
+func copies(from registry.Remote, module string, to Head, e catalog.Entry) []Copy {
 	old, had := to.Entry(module)
 	var out []Copy
 	for _, ref := range e.Offers() {
@@ -218,7 +218,7 @@ func (c *Channels) PlanAll(ctx context.Context, p Promotion) (Plan, error) {
 		edits = append(edits, edit)
 		all.Warnings = append(all.Warnings, warnings(to, module, meta, e)...)
 		if source != c {
-			all.Copies = append(all.Copies, copies(source.Store, module, to, e)...)
+			all.Copies = append(all.Copies, copies(source.Remote, module, to, e)...)
 		}
 	}
 	if len(edits) == 0 {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/catalog"
+	"github.com/addon-operator/addon-operator/pkg/registry"
 )
 
 // ErrLostRace is of a channel that somebody else wrote at the same time.
@@ -21,7 +23,7 @@ const abandoned = 5 * time.Minute
 
 // Channels reads and writes the channels of one root. All fields but Sign and Logger are needed.
 type Channels struct {
-	Store Store
+	Remote registry.Remote
 	// Keys are those of which one must have signed what is read, and what is written.
 	Keys catalog.Keys
 	// Sign makes the signature of a new document (catalog.Keys); nil for reading only.
@@ -47,27 +49,29 @@ func (c *Channels) Head(ctx context.Context, channel string) (Head, error) {
 	if err := catalog.CheckChannel(channel); err != nil {
 		return Head{}, err
 	}
-	h, err := c.read(ctx, channel)
+	stored, err := registry.ReadChannel(ctx, c.Remote, channel)
+	if registry.IsNotFound(err) {
+		return Head{}, fmt.Errorf("channel %s is not there at %s: begin it with addon-operator channel init %s: %w", channel, c.Remote.URL, channel, err)
+	}
+	h, err := c.trust(channel, stored, err)
 	if err != nil {
-		if c.Store.IsNotFound(err) {
-			return Head{}, fmt.Errorf("channel %s is not there at %s: begin it with addon-operator channel init %s: %w", channel, c.Store.URL(), channel, err)
-		}
 		return Head{}, err
 	}
 	if h.Channel != channel {
-		return Head{}, fmt.Errorf("channel %s at %s: the document is of channel %s: somebody moved the tag", channel, c.Store.URL(), h.Channel)
+		return Head{}, fmt.Errorf("channel %s at %s: the document is of channel %s: somebody moved the tag", channel, c.Remote.URL, h.Channel)
 	}
 	return h, nil
 }
 
 // At reads a document of a channel's history.
 func (c *Channels) At(ctx context.Context, channel string, seq int64) (Head, error) {
-	h, err := c.read(ctx, tag(channel, seq))
+	stored, err := registry.ReadChannelAt(ctx, c.Remote, channel, seq)
+	h, err := c.trust(tag(channel, seq), stored, err)
 	if err != nil {
 		return Head{}, err
 	}
 	if h.Channel != channel || h.Seq != seq {
-		return Head{}, fmt.Errorf("%s at %s: the document is seq %d of channel %s: somebody moved the tag", tag(channel, seq), c.Store.URL(), h.Seq, h.Channel)
+		return Head{}, fmt.Errorf("%s at %s: the document is seq %d of channel %s: somebody moved the tag", tag(channel, seq), c.Remote.URL, h.Seq, h.Channel)
 	}
 	return h, nil
 }
@@ -91,17 +95,17 @@ func cutSeq(name string) (channel string, seq int64, ok bool) {
 
 func tag(channel string, seq int64) string { return channel + "-" + strconv.FormatInt(seq, 10) }
 
-func (c *Channels) read(ctx context.Context, tag string) (Head, error) {
-	stored, err := c.Store.Channel(ctx, tag)
+// trust verifies what was read.
+func (c *Channels) trust(tag string, stored registry.Fetched, err error) (Head, error) {
 	if err != nil {
 		return Head{}, err
 	}
 	h := Head{Bytes: stored.Document, Signature: stored.Signature, Manifest: stored.Manifest}
 	if h.SignedBy, err = c.Keys.Signer(h.Bytes, h.Signature); err != nil {
-		return Head{}, fmt.Errorf("channels:%s at %s: %w; if it was signed with another key, give that one's public part to --verify-key", tag, c.Store.URL(), err)
+		return Head{}, fmt.Errorf("channels:%s at %s: %w; if it was signed with another key, give that one's public part to --verify-key", tag, c.Remote.URL, err)
 	}
 	if h.Document, err = catalog.Parse(h.Bytes); err != nil {
-		return Head{}, fmt.Errorf("channels:%s at %s: %w", tag, c.Store.URL(), err)
+		return Head{}, fmt.Errorf("channels:%s at %s: %w", tag, c.Remote.URL, err)
 	}
 	return h, nil
 }
@@ -141,14 +145,14 @@ func (c *Channels) before(ctx context.Context, h Head) (Head, bool, error) {
 			return b, true, nil
 		case err == nil:
 			last = fmt.Errorf("%s is another document", tag(h.Channel, seq))
-		case !c.Store.IsNotFound(err):
+		case !registry.IsNotFound(err):
 			return Head{}, false, err
 		default:
 			last = err
 		}
 	}
 	return Head{}, false, fmt.Errorf("channel %s at %s: seq %d follows %s, which is not there any more, so nothing is known of what was before: %w",
-		h.Channel, c.Store.URL(), h.Seq, catalog.ShortID(h.Previous), last)
+		h.Channel, c.Remote.URL, h.Seq, catalog.ShortID(h.Previous), last)
 }
 
 // Since is when a version came into force in a channel for the last time, as its history tells; zero when it does not.
@@ -177,7 +181,7 @@ type Plan struct {
 
 // Copy is an artifact of a module that has to be in the channel's root, and is in another.
 type Copy struct {
-	From   Store
+	From   registry.Remote
 	Module string
 	Ref    catalog.Ref
 }
@@ -215,31 +219,34 @@ func (c *Channels) PlanInit(ctx context.Context, b catalog.Beginning) (Plan, err
 	if err != nil {
 		return Plan{}, err
 	}
-	stored, err := c.Store.Channel(ctx, b.Channel)
+	stored, err := registry.ReadChannel(ctx, c.Remote, b.Channel)
 	switch {
 	case err == nil:
 		return Plan{}, fmt.Errorf("channel %s is there already at %s (%s): clusters take no lower seq, so it cannot begin again under this name",
-			b.Channel, c.Store.URL(), catalog.ShortID(stored.Manifest))
-	case !c.Store.IsNotFound(err):
+			b.Channel, c.Remote.URL, catalog.ShortID(stored.Manifest))
+	case !absent(err):
 		return Plan{}, err
 	}
 	if seq, err := c.freeSeq(ctx, b.Channel, after.Seq); err != nil {
 		return Plan{}, err
 	} else if seq != after.Seq {
 		return Plan{}, fmt.Errorf("channel %s is not there at %s, and its history is (%s): clusters may have followed it; begin above it, with --seq %d",
-			b.Channel, c.Store.URL(), tag(b.Channel, after.Seq), seq)
+			b.Channel, c.Remote.URL, tag(b.Channel, after.Seq), seq)
 	}
 	p := Plan{After: after}
 	p.Bytes, err = catalog.Encode(after)
 	return p, err
 }
 
+// absent also holds for a directory that is no image layout yet: a channel may begin there.
+func absent(err error) bool { return registry.IsNotFound(err) || errors.Is(err, fs.ErrNotExist) }
+
 // freeSeq is the first number from seq that no document has. A document with a number above the channel's was
 // written and not put in force: by a command that runs just now, or by one that was interrupted.
 func (c *Channels) freeSeq(ctx context.Context, channel string, seq int64) (int64, error) {
 	for ; ; seq++ {
-		stored, err := c.Store.Channel(ctx, tag(channel, seq))
-		if c.Store.IsNotFound(err) {
+		stored, err := registry.ReadChannelAt(ctx, c.Remote, channel, seq)
+		if absent(err) {
 			return seq, nil
 		}
 		if err != nil {
@@ -272,69 +279,16 @@ func (c *Channels) Commit(ctx context.Context, p Plan) (Head, error) {
 		return Head{}, fmt.Errorf("the key that signs is none of those that verify: %w", err)
 	}
 	for _, copied := range p.Copies {
-		if err := copied.From.CopyTo(ctx, c.Store, copied.Module, copied.Ref); err != nil {
+		if err := registry.Copy(ctx, copied.From, c.Remote, copied.Module, copied.Ref.Version, copied.Ref.Digest); err != nil {
 			return Head{}, fmt.Errorf("copy %s %s (%s) from %s to %s: %w", copied.Module, copied.Ref.Version, catalog.ShortID(copied.Ref.Digest),
-				copied.From.URL(), c.Store.URL(), err)
+				copied.From.URL, c.Remote.URL, err)
 		}
 	}
-	return h, c.write(ctx, p.Before.Manifest, &h)
-}
-
-// write is the two writes, each between two looks.
-func (c *Channels) write(ctx context.Context, before string, h *Head) error {
-	history := tag(h.Channel, h.Seq)
-	if err := c.expect(ctx, h.Channel, before); err != nil {
-		return err
+	h.Manifest, err = registry.PushChannel(ctx, c.Remote, h.Channel, h.Seq, h.Bytes, h.Signature, p.Before.Manifest)
+	if registry.IsConflict(err) {
+		err = fmt.Errorf("%w: %w; run the command again, on what is there now", ErrLostRace, err)
 	}
-	if err := c.expect(ctx, history, ""); err != nil {
-		return err
-	}
-	var err error
-	if h.Manifest, err = c.Store.PushChannel(ctx, history, h.Bytes, h.Signature); err != nil {
-		return fmt.Errorf("write channels:%s: %w", history, err)
-	}
-	if err := c.expect(ctx, history, h.Manifest); err != nil {
-		return err
-	}
-	if err := c.expect(ctx, h.Channel, before); err != nil {
-		return err
-	}
-	if _, err := c.Store.PushChannel(ctx, h.Channel, h.Bytes, h.Signature); err != nil {
-		return fmt.Errorf("move channels:%s to seq %d: %w; it is written as %s and may or may not be in force: look with addon-operator channel log %s",
-			h.Channel, h.Seq, err, history, h.Channel)
-	}
-	if err := c.expect(ctx, h.Channel, h.Manifest); err != nil {
-		return err
-	}
-	return c.expect(ctx, history, h.Manifest)
-}
-
-// expect says ErrLostRace when the tag is not at this manifest; an empty one means that there is no such tag.
-func (c *Channels) expect(ctx context.Context, tag, manifest string) error {
-	stored, err := c.Store.Channel(ctx, tag)
-	switch {
-	case err == nil && stored.Manifest == manifest:
-		return nil
-	case err == nil:
-		by := ""
-		if d, err := catalog.Parse(stored.Document); err == nil {
-			by = fmt.Sprintf(" (seq %d of %s)", d.Seq, d.CreatedAt.Format(time.RFC3339))
-		}
-		return fmt.Errorf("%w: channels:%s is at %s%s, expected %s; run the command again, on what is there now",
-			ErrLostRace, tag, catalog.ShortID(stored.Manifest), by, orNothing(manifest))
-	case !c.Store.IsNotFound(err):
-		return fmt.Errorf("read channels:%s again: %w", tag, err)
-	case manifest == "":
-		return nil
-	}
-	return fmt.Errorf("%w: channels:%s is gone, expected %s", ErrLostRace, tag, catalog.ShortID(manifest))
-}
-
-func orNothing(manifest string) string {
-	if manifest == "" {
-		return "nothing"
-	}
-	return catalog.ShortID(manifest)
+	return h, err
 }
 
 // Pair reads the two documents that are to be compared; one name stands for it and the one before it.

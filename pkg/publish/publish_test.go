@@ -8,24 +8,25 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
-	"maps"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/addon-operator/addon-operator/pkg/artifact"
 	"github.com/addon-operator/addon-operator/pkg/catalog"
 )
 
 // desk is a publisher with a clock that the test moves.
 type desk struct {
 	*Channels
-	store *memory
-	key   *ecdsa.PrivateKey
-	now   time.Time
+	*shelf
+	key *ecdsa.PrivateKey
+	now time.Time
 }
 
 func newDesk(t *testing.T) *desk {
@@ -34,8 +35,8 @@ func newDesk(t *testing.T) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{store: newMemory(), key: key, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	d.Channels = &Channels{Store: d.store, Keys: catalog.PublicOf(key), Sign: WithKey(key), Now: func() time.Time { return d.now }}
+	d := &desk{shelf: newShelf(t), key: key, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	d.Channels = &Channels{Remote: d.remote, Keys: catalog.PublicOf(key), Sign: WithKey(key), Now: func() time.Time { return d.now }}
 	return d
 }
 
@@ -68,11 +69,11 @@ func TestAVersionTravelsFromItsPushToStableAndBack(t *testing.T) {
 	ctx := t.Context()
 	d.init(t, "ea")
 	d.init(t, "stable")
-	old := d.store.add(artifact.Meta{Name: "loki", Version: "1.0.0"})
+	old := d.add(t, "loki", "1.0.0", "")
 	d.promote(t, Promotion{Module: "loki", Version: "1.0.0", To: "ea"})
 	d.promote(t, Promotion{Module: "loki", From: "ea", To: "stable"})
 	d.now = d.now.Add(time.Hour)
-	recent := d.store.add(artifact.Meta{Name: "loki", Version: "1.1.0"})
+	recent := d.add(t, "loki", "1.1.0", "")
 	d.promote(t, Promotion{Module: "loki", Version: "1.1.0", To: "ea"})
 	d.now = d.now.Add(48 * time.Hour)
 	h := d.promote(t, Promotion{Module: "loki", Version: "1.1.0", From: "ea", To: "stable", Promotion: catalog.Promotion{MinSoak: 48 * time.Hour}})
@@ -88,8 +89,8 @@ func TestAVersionTravelsFromItsPushToStableAndBack(t *testing.T) {
 	if err != nil || len(heads) != 4 {
 		t.Fatal(len(heads), err)
 	}
-	if heads[0].Manifest != d.store.channels["stable"].Manifest || heads[0].Manifest != d.store.channels["stable-4"].Manifest {
-		t.Error("the channel and its history are of two minds")
+	if at, err := d.At(ctx, "stable", 4); err != nil || at.Manifest != heads[0].Manifest || at.Manifest != h.Manifest {
+		t.Error("the channel and its history are of two minds", err)
 	}
 	var text bytes.Buffer
 	WriteLog(&text, "stable", Log(heads))
@@ -106,35 +107,38 @@ func TestAVersionTravelsFromItsPushToStableAndBack(t *testing.T) {
 
 func TestWhatIsReadMustBeSignedAndBelongThere(t *testing.T) {
 	stranger := newDesk(t)
+	sign := func(t *testing.T, document []byte, key *ecdsa.PrivateKey) []byte {
+		t.Helper()
+		out, err := catalog.Sign(document, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
 	for name, test := range map[string]struct {
-		harm func(d *desk)
+		harm func(t *testing.T, d *desk, ea Head)
 		want string
 	}{
-		"another key": {func(d *desk) {
-			s := d.store.channels["ea"]
-			s.Signature, _ = catalog.Sign(s.Document, stranger.key)
-			d.store.channels["ea"] = s
+		"another key": {func(t *testing.T, d *desk, ea Head) { d.write(t, "ea", 2, ea.Bytes, sign(t, ea.Bytes, stranger.key)) }, "signature does not match"},
+		"an altered document": {func(t *testing.T, d *desk, ea Head) {
+			d.write(t, "ea", 7, bytes.Replace(ea.Bytes, []byte(`"seq": 1`), []byte(`"seq": 7`), 1), ea.Signature)
 		}, "signature does not match"},
-		"an altered document": {func(d *desk) {
-			s := d.store.channels["ea"]
-			s.Document = bytes.Replace(s.Document, []byte(`"seq": 1`), []byte(`"seq": 7`), 1)
-			d.store.channels["ea"] = s
-		}, "signature does not match"},
-		"no signature":                  {func(d *desk) { s := d.store.channels["ea"]; s.Signature = nil; d.store.channels["ea"] = s }, "signature does not match"},
-		"a document of another channel": {func(d *desk) { d.store.channels["ea"] = d.store.channels["stable"] }, "of channel stable: somebody moved the tag"},
-		"no channel":                    {func(d *desk) { delete(d.store.channels, "ea") }, "channel init ea"},
-		"a signed text that is none": {func(d *desk) {
-			s := Stored{Document: []byte("{}")}
-			s.Signature, _ = catalog.Sign(s.Document, d.key)
-			d.store.channels["ea"] = s
+		"a document of another channel": {func(t *testing.T, d *desk, _ Head) { d.move(t, "channels/manifests/stable", "channels/manifests/ea") }, "of channel stable: somebody moved the tag"},
+		"no channel":                    {func(t *testing.T, d *desk, _ Head) { d.request(t, http.MethodDelete, "channels/manifests/ea", nil) }, "channel init ea"},
+		"a signed text that is none": {func(t *testing.T, d *desk, _ Head) {
+			d.write(t, "ea", 2, []byte("{}"), sign(t, []byte("{}"), d.key))
 		}, "channel document"},
+		"a module in its place": {func(t *testing.T, d *desk, _ Head) {
+			d.add(t, "loki", "1.0.0", "")
+			d.move(t, "modules/loki/manifests/1.0.0", "channels/manifests/ea")
+		}, "channels:ea"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t)
-			d.init(t, "ea")
+			ea := d.init(t, "ea")
 			d.init(t, "stable")
-			test.harm(d)
-			writes := len(d.store.writes)
+			test.harm(t, d, ea)
+			writes := len(d.tagged())
 			_, err := d.Plan(t.Context(), "ea", catalog.SetLifetime(time.Hour))
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("expected %q, got %v", test.want, err)
@@ -142,7 +146,7 @@ func TestWhatIsReadMustBeSignedAndBelongThere(t *testing.T) {
 			if _, err := d.Verify(t.Context(), "ea", 0); err == nil {
 				t.Error("verified")
 			}
-			if len(d.store.writes) != writes {
+			if len(d.tagged()) != writes {
 				t.Error("something was written")
 			}
 		})
@@ -151,22 +155,24 @@ func TestWhatIsReadMustBeSignedAndBelongThere(t *testing.T) {
 
 func TestPromotionLooksAtTheArtifact(t *testing.T) {
 	for name, test := range map[string]struct {
-		set  func(d *desk)
+		set  func(t *testing.T, d *desk)
 		want string
 	}{
-		"that was not pushed": {func(*desk) {}, "module push"},
-		"of another name": {func(d *desk) {
-			d.store.tags["loki:1.0.0"] = d.store.add(artifact.Meta{Name: "mimir", Version: "1.0.0"}).Digest
-		}, "says that it is mimir 1.0.0"},
-		"of another version": {func(d *desk) {
-			d.store.tags["loki:1.0.0"] = d.store.add(artifact.Meta{Name: "loki", Version: "2.0.0"}).Digest
-		}, "says that it is loki 2.0.0"},
-		"whose tag leads nowhere": {func(d *desk) { d.store.tags["loki:1.0.0"] = catalog.Digest(nil) }, "not there"},
+		"that was not pushed": {func(*testing.T, *desk) {}, "module push"},
+		"of another name": {func(t *testing.T, d *desk) {
+			d.add(t, "mimir", "1.0.0", "")
+			d.move(t, "modules/mimir/manifests/1.0.0", "modules/loki/manifests/1.0.0")
+		}, "holds module mimir"},
+		"of another version": {func(t *testing.T, d *desk) {
+			d.add(t, "loki", "2.0.0", "")
+			d.move(t, "modules/loki/manifests/2.0.0", "modules/loki/manifests/1.0.0")
+		}, "holds version 2.0.0"},
+		"that is a channel": {func(t *testing.T, d *desk) { d.move(t, "channels/manifests/ea", "modules/loki/manifests/1.0.0") }, "loki 1.0.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t)
 			d.init(t, "ea")
-			test.set(d)
+			test.set(t, d)
 			_, err := d.PlanPromotion(t.Context(), Promotion{Module: "loki", Version: "1.0.0", To: "ea"})
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("expected %q, got %v", test.want, err)
@@ -180,7 +186,7 @@ func TestSoakOfAVersionThatWasReplacedIsInTheHistory(t *testing.T) {
 	d.init(t, "ea")
 	d.init(t, "stable")
 	for _, v := range []string{"1.0.0", "1.1.0", "1.2.0"} {
-		d.store.add(artifact.Meta{Name: "loki", Version: v})
+		d.add(t, "loki", v, "")
 		d.promote(t, Promotion{Module: "loki", Version: v, To: "ea"})
 		d.now = d.now.Add(24 * time.Hour)
 	}
@@ -199,9 +205,9 @@ func TestSoakOfAVersionThatWasReplacedIsInTheHistory(t *testing.T) {
 func TestPathIsFoundByListAndByTag(t *testing.T) {
 	d := newDesk(t)
 	d.init(t, "ea")
-	one := d.store.add(artifact.Meta{Name: "loki", Version: "1.0.0"})
-	two := d.store.add(artifact.Meta{Name: "loki", Version: "2.0.0"})
-	d.store.add(artifact.Meta{Name: "loki", Version: "3.0.0", UpgradeFrom: ">=2.0.0 <3.0.0"})
+	one := d.add(t, "loki", "1.0.0", "")
+	two := d.add(t, "loki", "2.0.0", "")
+	d.add(t, "loki", "3.0.0", "release: {upgradeFrom: '>=2.0.0 <3.0.0'}\n")
 	d.promote(t, Promotion{Module: "loki", Version: "1.0.0", To: "ea"})
 	p, err := d.PlanPromotion(t.Context(), Promotion{Module: "loki", Version: "3.0.0", To: "ea"})
 	if err != nil || len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "upgrades from >=2.0.0 <3.0.0 only") {
@@ -224,7 +230,7 @@ func TestPromotionFromAnotherRootCopiesWhatIsNew(t *testing.T) {
 	team.init(t, "ea")
 	shop.init(t, "stable")
 	for _, v := range []string{"1.0.0", "1.1.0"} {
-		team.store.add(artifact.Meta{Name: "loki", Version: v})
+		team.add(t, "loki", v, "")
 		team.promote(t, Promotion{Module: "loki", Version: v, To: "ea"})
 	}
 	p := Promotion{Module: "loki", From: "ea", To: "stable", Path: []string{"1.0.0"}, Source: team.Channels}
@@ -232,16 +238,16 @@ func TestPromotionFromAnotherRootCopiesWhatIsNew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(shop.store.byDigest) != 0 {
-		t.Error("a plan copies")
+	if len(shop.tagged()) != 2 {
+		t.Error("a plan copies", shop.tagged())
 	}
-	h := shop.commit(t, planned, nil)
-	if len(shop.store.byDigest) != 2 || h.SignedBy == team.Keys.IDs()[0] {
-		t.Errorf("%d artifacts, signed by %s", len(shop.store.byDigest), h.SignedBy)
+	if h := shop.commit(t, planned, nil); h.SignedBy == team.Keys.IDs()[0] {
+		t.Error("signed by the other side")
 	}
-	if want := []string{"stable-1", "stable", "loki:1.1.0", "loki:1.0.0", "stable-2", "stable"}; !slices.Equal(shop.store.writes, want) {
-		t.Errorf("artifacts must be there before the document that lists them: %v", shop.store.writes)
+	if want := []string{"channels:stable-1", "channels:stable", "modules/loki:1.1.0", "modules/loki:1.0.0", "channels:stable-2", "channels:stable"}; !slices.Equal(shop.tagged(), want) {
+		t.Errorf("artifacts must be there before the document that lists them: %v", shop.tagged())
 	}
+	team.Down()
 	if a, err := shop.Verify(t.Context(), "stable", 0); err != nil || len(a.Problems) > 0 {
 		t.Error(a.Problems, err)
 	}
@@ -252,12 +258,12 @@ func TestPromoteAllTakesWhatIsHigherAndRipe(t *testing.T) {
 	d.init(t, "ea")
 	d.init(t, "stable")
 	for _, m := range []string{"loki", "mimir", "tempo"} {
-		d.store.add(artifact.Meta{Name: m, Version: "1.0.0"})
+		d.add(t, m, "1.0.0", "")
 		d.promote(t, Promotion{Module: m, Version: "1.0.0", To: "ea"})
 	}
 	d.promote(t, Promotion{Module: "tempo", From: "ea", To: "stable"})
 	d.now = d.now.Add(time.Hour)
-	d.store.add(artifact.Meta{Name: "mimir", Version: "1.1.0"})
+	d.add(t, "mimir", "1.1.0", "")
 	d.promote(t, Promotion{Module: "mimir", Version: "1.1.0", To: "ea"})
 	all := Promotion{From: "ea", To: "stable", Promotion: catalog.Promotion{MinSoak: time.Hour}}
 	p, err := d.PlanAll(t.Context(), all)
@@ -273,82 +279,83 @@ func TestPromoteAllTakesWhatIsHigherAndRipe(t *testing.T) {
 	}
 }
 
-// TestALostRaceIsNoticed: a second publisher writes at every request of the first.
+// TestALostRaceIsNoticed: a second publisher writes ahead of every request of the first, in turn.
 func TestALostRaceIsNoticed(t *testing.T) {
-	// How many requests one Commit has.
 	d := newDesk(t)
 	d.init(t, "ea")
 	p, err := d.Plan(t.Context(), "ea", catalog.SetLifetime(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	requests := 0
-	d.store.before = func(string, string) error { requests++; return nil }
+	var requests atomic.Int32
+	d.hook(func(string, string) bool { requests.Add(1); return false })
 	d.commit(t, p, nil)
+	if requests.Load() < 5 {
+		t.Fatal("requests are not counted")
+	}
+	for at := range requests.Load() {
+		t.Run(fmt.Sprintf("ahead of request %d", at), func(t *testing.T) { lostRace(t, at) })
+	}
+}
 
-	for at := range requests {
-		d := newDesk(t)
-		d.init(t, "ea")
-		second := *d.Channels
-		p, err := d.Plan(t.Context(), "ea", catalog.SetLifetime(time.Hour))
-		if err != nil {
-			t.Fatal(err)
+func lostRace(t *testing.T, at int32) {
+	d := newDesk(t)
+	d.init(t, "ea")
+	p, err := d.Plan(t.Context(), "ea", catalog.SetLifetime(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := d.Plan(t.Context(), "ea", catalog.SetLifetime(2*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n atomic.Int32
+	var theirErr error
+	where := ""
+	d.hook(func(method, path string) bool {
+		if n.Add(1) == at+1 {
+			where = method + " " + path
+			_, theirErr = d.Commit(context.WithoutCancel(t.Context()), theirs)
 		}
-		theirs, err := second.Plan(t.Context(), "ea", catalog.SetLifetime(2*time.Hour))
-		if err != nil {
-			t.Fatal(err)
+		return false
+	})
+	_, err = d.Commit(t.Context(), p)
+	d.Intercept(nil)
+	h, headErr := d.Head(t.Context(), "ea")
+	if headErr != nil {
+		t.Fatal(headErr)
+	}
+	for _, e := range []error{err, theirErr} {
+		if e != nil && !errors.Is(e, ErrLostRace) {
+			t.Error(where, e)
 		}
-		n := 0
-		var theirErr error
-		d.store.before = func(string, string) error {
-			if n++; n == at+1 {
-				d.store.before = nil
-				_, theirErr = second.Commit(context.WithoutCancel(t.Context()), theirs)
-			}
-			return nil
-		}
-		_, err = d.Commit(t.Context(), p)
-		d.store.before = nil
-		lost := 0
-		for _, e := range []error{err, theirErr} {
-			if errors.Is(e, ErrLostRace) {
-				lost++
-			} else if e != nil {
-				t.Error(e)
-			}
-		}
-		h, headErr := d.Head(t.Context(), "ea")
-		if headErr != nil {
-			t.Fatal(headErr)
-		}
-		if lost == 0 {
-			t.Errorf("both wrote, the second at request %d, and nobody was told", at)
-		}
-		ours := bytes.Equal(h.Bytes, p.Bytes)
-		if err == nil != ours && lost == 1 {
-			t.Errorf("request %d: told %v, and the channel is ours: %v", at, err, ours)
-		}
+	}
+	ours := bytes.Equal(h.Bytes, p.Bytes)
+	switch {
+	case err == nil && theirErr == nil:
+		t.Errorf("%s: both wrote, and nobody was told", where)
+	case err == nil && !ours, theirErr == nil && ours:
+		t.Errorf("%s: told %v and %v, and the channel is ours: %v", where, err, theirErr, ours)
+	}
+	if at, err := d.At(t.Context(), "ea", 2); err != nil || at.Manifest != h.Manifest {
+		t.Errorf("%s: the history has another document than the channel (%v)", where, err)
 	}
 }
 
 func TestWhatFailsHalfWayIsNotInForceAndStopsNobodyForLong(t *testing.T) {
 	d := newDesk(t)
 	first := d.init(t, "ea")
-	broken := errors.New("connection reset")
-	d.store.before = func(kind, tag string) error {
-		if kind == "push" && tag == "ea" {
-			return broken
-		}
-		return nil
-	}
+	d.hook(func(method, path string) bool {
+		return method == http.MethodPut && strings.HasSuffix(path, "/manifests/ea")
+	})
 	p, err := d.Plan(t.Context(), "ea", catalog.SetLifetime(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Commit(t.Context(), p); !errors.Is(err, broken) || !strings.Contains(err.Error(), "written as ea-2") {
-		t.Error(err)
+	if _, err := d.Commit(t.Context(), p); err == nil {
+		t.Error("written")
 	}
-	d.store.before = nil
+	d.Intercept(nil)
 	if h, err := d.Head(t.Context(), "ea"); err != nil || h.Manifest != first.Manifest {
 		t.Error("the channel moved", err)
 	}
@@ -374,14 +381,12 @@ func TestHistoryTellsOfWhatIsMissingAndReplaced(t *testing.T) {
 		p, err := d.Plan(t.Context(), "ea")
 		d.commit(t, p, err)
 	}
-	removed := maps.Clone(d.store.channels)
-	delete(d.store.channels, "ea-2")
+	d.request(t, http.MethodDelete, "channels/manifests/ea-2", nil)
 	heads, err := d.History(t.Context(), "ea", 0)
 	if err == nil || len(heads) != 2 || !strings.Contains(err.Error(), "seq 3 follows") {
 		t.Error(len(heads), err)
 	}
-	d.store.channels = removed
-	d.store.channels["ea-2"] = d.store.channels["ea-3"]
+	d.move(t, "channels/manifests/ea-3", "channels/manifests/ea-2")
 	if heads, err = d.History(t.Context(), "ea", 0); err == nil || !strings.Contains(err.Error(), "somebody moved the tag") {
 		t.Error(len(heads), err)
 	}
@@ -396,11 +401,11 @@ func TestHistoryTellsOfWhatIsMissingAndReplaced(t *testing.T) {
 func TestVerifyTellsOfExpiryAndMissingArtifacts(t *testing.T) {
 	d := newDesk(t)
 	d.init(t, "ea")
-	ref := d.store.add(artifact.Meta{Name: "loki", Version: "1.0.0"})
+	ref := d.add(t, "loki", "1.0.0", "")
 	d.promote(t, Promotion{Module: "loki", Version: "1.0.0", To: "ea"})
 	p, err := d.Plan(t.Context(), "ea", catalog.SetLifetime(time.Hour))
 	d.commit(t, p, err)
-	delete(d.store.byDigest, ref.Digest)
+	d.request(t, http.MethodDelete, "modules/loki/manifests/"+ref.Digest, nil)
 	d.now = d.now.Add(time.Hour)
 	a, err := d.Verify(t.Context(), "ea", 0)
 	if err != nil || len(a.Problems) != 2 || !strings.Contains(a.Problems[0], "expired at 2026-03-01T13:00:00Z") || !strings.Contains(a.Problems[1], "loki 1.0.0") {
@@ -419,7 +424,7 @@ func TestAChannelBeginsOnce(t *testing.T) {
 	if _, err := d.PlanInit(t.Context(), catalog.Beginning{Channel: "ea"}); err == nil || !strings.Contains(err.Error(), "there already") {
 		t.Error(err)
 	}
-	delete(d.store.channels, "ea") // the tag is lost, the history is not
+	d.request(t, http.MethodDelete, "channels/manifests/ea", nil) // the tag is lost, the history is not
 	d.now = d.now.Add(time.Hour)
 	if _, err := d.PlanInit(t.Context(), catalog.Beginning{Channel: "ea"}); err == nil || !strings.Contains(err.Error(), "--seq 2") {
 		t.Error(err)
@@ -438,8 +443,8 @@ func TestAKeyThatNobodyTrustsWritesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Commit(t.Context(), p); !errors.Is(err, catalog.ErrSignature) || len(d.store.writes) != 2 {
-		t.Error(err, d.store.writes)
+	if _, err := d.Commit(t.Context(), p); !errors.Is(err, catalog.ErrSignature) || len(d.tagged()) != 2 {
+		t.Error(err, d.tagged())
 	}
 	d.Sign = nil
 	if _, err := d.Commit(t.Context(), p); err == nil || !strings.Contains(err.Error(), "--key") {
@@ -454,7 +459,7 @@ func TestAPlanIsShownAsAPatch(t *testing.T) {
 		t.Error(p.Patch(), err)
 	}
 	d.commit(t, p, nil)
-	d.store.add(artifact.Meta{Name: "loki", Version: "1.0.0"})
+	d.add(t, "loki", "1.0.0", "")
 	p, err = d.PlanPromotion(t.Context(), Promotion{Module: "loki", Version: "1.0.0", To: "ea"})
 	if err != nil {
 		t.Fatal(err)

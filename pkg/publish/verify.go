@@ -3,10 +3,12 @@ package publish
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/addon-operator/addon-operator/pkg/catalog"
+	"github.com/addon-operator/addon-operator/pkg/registry"
 )
 
 // Audit is what Verify found of a channel.
@@ -34,14 +36,23 @@ func (c *Channels) Verify(ctx context.Context, channel string, history int) (Aud
 		a.Problems = append(a.Problems, fmt.Sprintf("channel %s expired at %s: clusters upgrade nothing; renew it with addon-operator channel renew %s",
 			channel, e.Format("2006-01-02T15:04:05Z07:00"), channel))
 	}
-	problems, n, err := c.artifacts(ctx, a.Head.Document)
+	dir, err := os.MkdirTemp("", "addon-operator-verify-")
+	if err != nil {
+		return a, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	fetched, err := registry.New(registry.Config{Dir: dir})
+	if err != nil {
+		return a, err
+	}
+	problems, n, err := c.artifacts(ctx, fetched, a.Head.Document)
 	a.Artifacts = n
 	a.Problems = append(a.Problems, problems...)
 	return a, err
 }
 
-// artifacts fetches everything that the document offers.
-func (c *Channels) artifacts(ctx context.Context, d catalog.Document) (problems []string, n int, err error) {
+// artifacts fetches everything that the document offers, every byte of it.
+func (c *Channels) artifacts(ctx context.Context, fetched *registry.Registry, d catalog.Document) (problems []string, n int, err error) {
 	type listed struct {
 		module string
 		ref    catalog.Ref
@@ -58,7 +69,13 @@ func (c *Channels) artifacts(ctx context.Context, d catalog.Document) (problems 
 	group.SetLimit(8)
 	for i, l := range all {
 		group.Go(func() error {
-			_, found[i] = c.check(ctx, l.module, l.ref)
+			a, err := fetched.Artifact(ctx, c.Remote, l.module, l.ref.Digest)
+			if err == nil {
+				err = a.Meta.Expect(l.module, l.ref.Version)
+			}
+			if err != nil {
+				found[i] = fmt.Errorf("%s %s (%s): %w", l.module, l.ref.Version, catalog.ShortID(l.ref.Digest), err)
+			}
 			return nil
 		})
 	}

@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -113,14 +114,46 @@ func PushChannel(ctx context.Context, remote Remote, channel string, seq int64, 
 	if err := s.expectTag(ctx, channel, former); err != nil {
 		return "", err
 	}
+	repo := s.repo(channelsRepo)
+	if err := push(ctx, repo, b); err != nil {
+		return "", named(s.name(channelsRepo, channel), err)
+	}
+	if err := s.expectTag(ctx, channel, former); err != nil { // pushing took its time
+		return "", err
+	}
 	if err := s.pushOnce(ctx, channelsRepo, historyTag(channel, seq), b); err != nil {
 		return "", err
 	}
-	repo := s.repo(channelsRepo)
+	if err := s.expectTag(ctx, channel, former); err != nil {
+		return "", errors.Join(err, s.giveWay(ctx, channel, seq))
+	}
 	if err := repo.setTag(ctx, b.manifest(), channel); err != nil {
 		return "", err
 	}
-	return want, s.expectTag(ctx, channel, want)
+	if err := s.expectTag(ctx, channel, want); err != nil {
+		return "", errors.Join(err, s.giveWay(ctx, channel, seq))
+	}
+	return want, s.giveWay(ctx, channel, seq)
+}
+
+// giveWay makes CHANNEL-SEQ, which two may have written, what the channel stands for, if that is of this number.
+func (s *session) giveWay(ctx context.Context, channel string, seq int64) error {
+	now, texts, err := s.read(ctx, channelsRepo, channel, channelLayers)
+	if err != nil {
+		return err
+	}
+	if d, err := catalog.Parse(texts[0]); err != nil || d.Seq != seq {
+		return nil //nolint:nilerr // not ours, and not of our number
+	}
+	there, err := s.repo(channelsRepo).head(ctx, historyTag(channel, seq))
+	if err == nil && there == now || err != nil && !IsNotFound(err) {
+		return err
+	}
+	desc, err := s.describe(ctx, channelsRepo, now)
+	if err != nil {
+		return err
+	}
+	return s.repo(channelsRepo).setTag(ctx, desc, historyTag(channel, seq))
 }
 
 // expectTag: the channel stands for want, "" for nothing.
