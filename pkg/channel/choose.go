@@ -298,6 +298,9 @@ func fits(constraint, version string) bool {
 
 // lenient reads a version; text that is none counts as 0.0.0, lower than any.
 func lenient(version string) *semver.Version {
+	if v, err := semver.StrictNewVersion(version); err == nil {
+		return v // the cheap way
+	}
 	if v, err := semver.NewVersion(version); err == nil {
 		return v
 	}

@@ -2,9 +2,9 @@ package channel
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -15,24 +15,24 @@ import (
 
 // world is a cluster, a registry and a user around one module; it performs what Next asks for, and things happen to it.
 type world struct {
-	t       *testing.T
-	r       *rand.Rand
-	now, up time.Time
-	module  string
-	onDisk  bool
-	disk    string
-	entry   *catalog.Entry
-	expires time.Time
-	seq     int64
-	src     *source.Source
-	choice  source.Choice
-	orders  map[string]source.Order
-	values  int
-	on      bool
-	track   source.Track
+	t         *testing.T
+	r         *rand.Rand
+	now, up   time.Time
+	module    string
+	onDisk    bool
+	disk      string
+	entry     *catalog.Entry
+	seq       int64
+	documents map[string]catalog.Document
+	src       *source.Source
+	choice    source.Choice
+	orders    map[string]source.Order
+	values    int
+	on        bool
+	track     source.Track
 	// what versions are: good ones become Ready, and some cannot be rolled back
 	kinds map[string]kind
-	cache map[string]bool
+	cache map[string]artifact.Meta
 	down  bool
 	// outcome of Prepare, by name, values and retry
 	checked  map[string]string
@@ -45,6 +45,8 @@ type world struct {
 	restarts   int64
 	lastVals   string
 	log        []string
+	// reached counts what the histories came to.
+	reached map[source.Phase]int
 }
 
 type kind struct {
@@ -56,16 +58,16 @@ type kind struct {
 
 const uid = "6e1f6e5c-0000-4000-8000-000000000001"
 
-func newWorld(t *testing.T, seed uint64) *world {
+func newWorld(t *testing.T, seed uint64, reached map[source.Phase]int) *world {
 	r := rand.New(rand.NewPCG(seed, 1))
-	w := &world{t: t, r: r, module: "prometheus", kinds: map[string]kind{}, cache: map[string]bool{}, orders: map[string]source.Order{}, checked: map[string]string{}, on: true}
+	w := &world{t: t, r: r, reached: reached, module: "prometheus", kinds: map[string]kind{}, cache: map[string]artifact.Meta{}, orders: map[string]source.Order{}, checked: map[string]string{}, on: true}
 	w.now = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	w.up = w.now
 	if r.IntN(10) == 0 {
 		w.module = artifact.GlobalName
 	}
-	w.onDisk, w.disk = r.IntN(3) == 0, "1.2.0"
-	w.first = r.IntN(2) == 0 || !w.onDisk
+	w.onDisk, w.disk = r.IntN(3) > 0, "1.0.0"
+	w.first = r.IntN(3) == 0 || !w.onDisk
 	if !w.first {
 		w.initial = w.disk
 	}
@@ -81,7 +83,7 @@ func (w *world) policy() *source.Source {
 	if w.r.IntN(4) == 0 {
 		s.Update.Windows = []source.Window{{Cron: "0 2 * * *", Duration: 4 * time.Hour, TimeZone: "UTC"}}
 	}
-	s.Update.Mode = []source.Mode{"", source.Auto, source.AutoPatch, source.Manual}[w.r.IntN(4)]
+	s.Update.Mode = []source.Mode{"", source.Auto, source.Auto, source.AutoPatch, source.Manual}[w.r.IntN(5)]
 	s.Update.UrgentIgnoresWindows = w.r.IntN(2) == 0
 	s.Update.LeaveYanked = w.r.IntN(2) == 0
 	return s
@@ -96,8 +98,8 @@ func (w *world) release(k kind) catalog.Ref {
 }
 
 func (w *world) any() kind {
-	k := kind{version: fmt.Sprintf("%d.%d.%d", 1+w.r.IntN(2), w.r.IntN(3), w.r.IntN(4))}
-	k.applies, k.ready, k.preflight, k.flap = w.r.IntN(6) > 0, w.r.IntN(3) > 0, w.r.IntN(6) > 0, w.r.IntN(5) == 0
+	k := kind{version: fmt.Sprintf("1.%d.%d", len(w.kinds)/2+w.r.IntN(3), w.r.IntN(4))}
+	k.applies, k.ready, k.preflight, k.flap = w.r.IntN(6) > 0, w.r.IntN(3) > 0, w.r.IntN(8) > 0, w.r.IntN(5) == 0
 	if w.r.IntN(6) == 0 {
 		k.meta.Rollback = "unsafe"
 	}
@@ -123,57 +125,68 @@ func (w *world) promote() {
 }
 
 func (w *world) document(e *catalog.Entry) {
-	w.entry, w.expires = e, time.Time{}
+	w.entry = e
 	w.seq++
+	d := catalog.Document{Channel: "stable", Seq: w.seq, Rollout: catalog.Rollout{Waves: 3, Interval: catalog.Duration(time.Hour)}}
+	switch {
+	case e == nil:
+	case w.module == artifact.GlobalName:
+		d.Global = e
+	default:
+		d.Modules = map[string]catalog.Entry{w.module: *e}
+	}
+	w.documents = map[string]catalog.Document{"stable": d}
+}
+
+// expire makes the document one that justifies nothing.
+func (w *world) expire() {
+	d := w.documents["stable"]
+	d.ExpiresAt = w.now
+	w.documents = map[string]catalog.Document{"stable": d}
 }
 
 func (w *world) subject() Subject {
-	s := Subject{Module: w.module, Choice: w.choice, OnDisk: w.onDisk, Embedded: w.disk, First: w.first, Track: w.track, Installed: w.initial, Metas: w.metas()}
+	s := Subject{Module: w.module, Choice: w.choice, OnDisk: w.onDisk, Embedded: w.disk, First: w.first, Track: w.track, Installed: w.initial, Metas: w.cache}
 	if w.src != nil {
-		d := catalog.Document{Channel: "stable", Seq: w.seq, ExpiresAt: w.expires, Rollout: catalog.Rollout{Waves: 3, Interval: catalog.Duration(time.Hour)}, Modules: map[string]catalog.Entry{}}
-		if w.entry != nil {
-			d.Modules[w.module] = *w.entry
-			if w.module == artifact.GlobalName {
-				d.Modules, d.Global = nil, w.entry
-			}
-		}
-		s.Offers = []Offer{{Source: *w.src, Documents: map[string]catalog.Document{"stable": d}}}
+		s.Offers = []Offer{{Source: *w.src, Documents: w.documents}}
 	}
 	return s
 }
 
-func (w *world) metas() map[string]artifact.Meta {
-	out := map[string]artifact.Meta{}
-	for d := range w.cache {
-		out[d] = w.kinds[d].meta
-	}
-	return out
-}
-
 // section is the digest of the user's values.
-func (w *world) section() string { return fmt.Sprintf("values-%d", w.values) }
+func (w *world) section() string { return "values-" + strconv.Itoa(w.values) }
 
 func (w *world) key(n source.Release) string {
-	return n.Name() + "|" + w.section() + "|" + n.Retried
+	return n.Digest + n.Version + "|" + w.section() + "|" + n.Retried
+}
+
+// outcome is what the preflight found, and whether there was one.
+func (w *world) outcome(n source.Release) (string, bool) {
+	if len(w.checked) == 0 {
+		return "", false
+	}
+	text, ok := w.checked[w.key(n)]
+	return text, ok
 }
 
 // pass is one call of Next, and what it asks for.
 func (w *world) pass() Step {
 	s := w.subject()
 	target := Choose(s)
-	sit := Situation{Now: w.now, Up: w.up, Module: w.module, Track: w.track, Target: target, First: w.first, Installed: w.initial, On: w.on, Metas: w.metas(),
-		Delays: Delays(s, target, Around{Now: w.now, UID: uid, Orders: w.orders}), FetchError: w.fetchErr, Run: w.run, Values: w.section(), Orders: w.orders}
+	values := w.section()
+	sit := Situation{Now: w.now, Up: w.up, Module: w.module, Track: w.track, Target: target, First: w.first, Installed: w.initial, On: w.on, Metas: s.Metas,
+		Delays: Delays(s, target, Around{Now: w.now, UID: uid, Orders: w.orders}), FetchError: w.fetchErr, Run: w.run, Values: values, Orders: w.orders}
 	if w.src != nil {
 		sit.Policy = w.src.Update
 	}
-	sit.Run.Values = w.section()
+	sit.Run.Values = values
 	if n := w.track.Next; n != nil {
-		sit.Fetched = w.cache[n.Digest]
-		sit.PreflightError, sit.Checked = w.checked[w.key(*n)], false
-		_, sit.Checked = w.checked[w.key(*n)]
+		_, sit.Fetched = w.cache[n.Digest]
+		sit.PreflightError, sit.Checked = w.outcome(*n)
 	}
 	if p := w.track.Previous; p != nil {
-		sit.Fallback = p.Embedded() && w.onDisk || w.cache[p.Digest]
+		_, cached := w.cache[p.Digest]
+		sit.Fallback = p.Embedded() && w.onDisk || cached
 	}
 	w.health(sit)
 	step := Next(sit)
@@ -211,7 +224,7 @@ func (w *world) perform(step Step) {
 		if w.down {
 			w.fetchErr = "connection refused"
 		} else {
-			w.cache[n.Digest] = true
+			w.cache[n.Digest] = w.kinds[n.Digest].meta
 		}
 	case TryOut:
 		w.checked[w.key(*n)] = ""
@@ -247,37 +260,58 @@ func (w *world) observe() {
 	}
 }
 
-// events are what may happen; each has a name for the log of a failure.
-func events() map[string]func(*world) {
-	return map[string]func(*world){
-		"promotion":         (*world).promote,
-		"yank":              (*world).yank,
-		"channel rollback":  (*world).rollback,
-		"left the channel":  func(w *world) { w.document(nil) },
-		"document expires":  func(w *world) { w.expires = w.now },
-		"value edit":        func(w *world) { w.values++ },
-		"value edit undone": func(w *world) { w.values = max(0, w.values-1) },
-		"approval":          (*world).approve,
-		"retry":             (*world).retry,
-		"minutes pass":      func(w *world) { w.now = w.now.Add(time.Duration(1+w.r.IntN(20)) * time.Minute) },
-		"hours pass":        func(w *world) { w.now = w.now.Add(time.Duration(1+w.r.IntN(20)) * time.Hour) },
-		"restart":           (*world).restart,
-		"registry":          func(w *world) { w.down = !w.down },
-		"off and on":        func(w *world) { w.on = !w.on },
-		"suspension":        func(w *world) { w.source().Suspend = !w.source().Suspend },
-		"source removed": func(w *world) {
-			if w.src = nil; w.r.IntN(2) == 0 {
-				w.src = w.policy()
-			}
-		},
-		"cache lost": func(w *world) { clear(w.cache) },
-		"pin":        (*world).pin,
-		"key lost":   func(w *world) { w.choice = source.Choice{} },
-		"key set":    func(w *world) { w.choice = source.Choice{Source: "corp"} },
-		"embedded":   func(w *world) { w.choice = source.Choice{Source: source.Embedded} },
-		"observed":   (*world).observe,
-		"observed 2": (*world).observe,
-		"wake":       func(*world) {},
+// event is something that may happen, often or seldom; its name is for the log of a failure.
+type event struct {
+	name  string
+	often int
+	do    func(*world)
+}
+
+func events() []event {
+	var out []event
+	for _, e := range []event{
+		{"promotion", 6, (*world).promote},
+		{"yank", 1, (*world).yank},
+		{"channel rollback", 2, (*world).rollback},
+		{"left the channel", 1, func(w *world) { w.document(nil) }},
+		{"document expires", 1, (*world).expire},
+		{"value edit", 2, func(w *world) { w.values++ }},
+		{"value edit undone", 1, func(w *world) { w.values = max(0, w.values-1) }},
+		{"approval", 3, (*world).approve},
+		{"retry", 1, (*world).retry},
+		{"minutes pass", 2, func(w *world) { w.now = w.now.Add(time.Duration(1+w.r.IntN(20)) * time.Minute) }},
+		{"hours pass", 1, func(w *world) { w.now = w.now.Add(time.Duration(1+w.r.IntN(20)) * time.Hour) }},
+		{"restart", 2, (*world).restart},
+		{"registry goes", 1, func(w *world) { w.down = true }},
+		{"registry comes", 2, func(w *world) { w.down = false }},
+		{"off", 1, func(w *world) { w.on = false }},
+		{"on", 3, func(w *world) { w.on = true }},
+		{"suspension", 1, func(w *world) { w.source().Suspend = true }},
+		{"resumption", 2, func(w *world) { w.source().Suspend = false }},
+		{"source removed", 1, func(w *world) { w.src = nil }},
+		{"source created", 2, func(w *world) { w.src = w.policy() }},
+		{"cache lost", 1, func(w *world) { clear(w.cache) }},
+		{"pin", 1, (*world).pin},
+		{"key lost", 1, func(w *world) { w.choice = source.Choice{} }},
+		{"key set", 3, func(w *world) { w.choice = source.Choice{Source: "corp"} }},
+		{"embedded", 1, func(w *world) { w.choice = source.Choice{Source: source.Embedded} }},
+		{"life goes on", 30, (*world).goOn},
+	} {
+		for range e.often {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// goOn is some passes in which nothing happens but what the cluster does and Next waits for.
+func (w *world) goOn() {
+	for range 1 + w.r.IntN(5) {
+		step := w.pass()
+		w.observe()
+		if step.Prepare == Stay && !step.Wake.IsZero() {
+			w.now = step.Wake
+		}
 	}
 }
 
@@ -341,9 +375,9 @@ func (w *world) restart() {
 
 // check holds one step against what must never be.
 func (w *world) check(s Situation, step Step) {
-	w.t.Helper()
 	w.phases(step)
 	for _, e := range step.Events {
+		w.reached[e.Release.Phase]++
 		if !allowed(e.From, e.Release.Phase) {
 			w.fail("%s went from %q to %q", e.Release.Name(), e.From, e.Release.Phase)
 		}
@@ -421,7 +455,7 @@ func (w *world) downgrade(s Situation, step Step) {
 		return
 	}
 	from, to := s.Track.Current, step.Track.Current
-	if !lenient(to.Version).LessThan(lenient(from.Version)) || from.Embedded() && to.Embedded() {
+	if from.Digest == to.Digest || !lenient(to.Version).LessThan(lenient(from.Version)) || from.Embedded() && to.Embedded() {
 		return
 	}
 	back := step.Track.Undone != nil && step.Track.Undone.Digest == from.Digest
@@ -478,21 +512,16 @@ func TestPropertiesHoldOverRandomHistories(t *testing.T) {
 	const histories = 10000
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	kinds := events()
-	names := slices.Sorted(maps.Keys(kinds))
+	all := events()
 	reached := map[source.Phase]int{}
 	for i := range uint64(histories) {
-		w := newWorld(t, seed+i)
-		for range 25 {
-			name := names[w.r.IntN(len(names))]
-			w.log = append(w.log, name)
-			kinds[name](w)
-			for range 1 + w.r.IntN(4) {
-				for _, e := range w.pass().Events {
-					reached[e.Release.Phase]++
-				}
-				w.observe()
-			}
+		w := newWorld(t, seed+i, reached)
+		for range 12 {
+			e := all[w.r.IntN(len(all))]
+			w.log = append(w.log, e.name)
+			e.do(w)
+			w.pass()
+			w.observe()
 		}
 		w.recover()
 	}
