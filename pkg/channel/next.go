@@ -110,6 +110,7 @@ func (m *machine) replace() {
 		m.Track.Next = nil
 	}
 	m.drop("overtaken by version " + cmp.Or(t.Ref.Version, t.Ref.Digest))
+	m.Fetched, m.FetchError, m.Checked, m.PreflightError = false, "", false, "" // they were the other's
 	n := &source.Release{Module: m.Module, Digest: t.Ref.Digest}
 	m.Track.Next = n
 	m.refresh(n)

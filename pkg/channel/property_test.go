@@ -91,7 +91,7 @@ func (w *world) policy() *source.Source {
 
 // release makes a version and its bytes.
 func (w *world) release(k kind) catalog.Ref {
-	digest := fmt.Sprintf("sha256:%064x", len(w.kinds)+1)
+	digest := fmt.Sprintf("sha256:%08x%056x", len(w.kinds)+1, 0)
 	k.meta.Name, k.meta.Version = w.module, k.version
 	w.kinds[digest] = k
 	return catalog.Ref{Version: k.version, Digest: digest}
@@ -384,6 +384,9 @@ func (w *world) check(s Situation, step Step) {
 		if e.Release.Phase == source.Deployed {
 			w.deployed(s, e.Release)
 		}
+		if e.Release.Phase == source.Applying && e.From == source.Preflight {
+			w.tried(s, e.Release)
+		}
 		if e.Release.Phase == source.Pending && e.From == "" {
 			w.begun(s, e.Release)
 		}
@@ -436,6 +439,21 @@ func (w *world) deployed(s Situation, r source.Release) {
 		w.fail("%s is Deployed and was not Ready", r.Name())
 	case !restored && s.Now.Sub(w.readySince) < s.Policy.Soak:
 		w.fail("%s is Deployed and was Ready for %v only", r.Name(), s.Now.Sub(w.readySince))
+	}
+}
+
+// tried: its own artifact was here, and its own preflight passed, with these values; and nothing stood against it.
+func (w *world) tried(s Situation, r source.Release) {
+	_, cached := w.cache[r.Digest]
+	if s.Track.Next == nil || s.Track.Next.Digest != r.Digest {
+		w.fail("%s is applied and was not next", r.Name())
+		return
+	}
+	if text, ok := w.outcome(*s.Track.Next); !ok || text != "" || !cached && !r.Embedded() {
+		w.fail("%s is applied without a preflight of its own", r.Name())
+	}
+	if len(s.Delays) > 0 || s.Target.Reason != "" || s.Target.Ref.Digest != r.Digest || !s.On {
+		w.fail("%s is applied against %v, %s", r.Name(), s.Delays, s.Target.Reason)
 	}
 }
 
