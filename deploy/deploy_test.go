@@ -57,6 +57,8 @@ func TestTheOperatorMayDoWhatItDoesItselfAndNoMore(t *testing.T) {
 		{"", "configmaps", "update", false}:                                                 "carry out a config patch; store facts",
 		{"coordination.k8s.io", "leases", "create", false}:                                  "high availability",
 		{"coordination.k8s.io", "leases", "update", false}:                                  "take the Lease, renew and release it",
+		{"", "serviceaccounts", "impersonate", false}:                                       "Helm and object operations as the account of a source",
+		{"", "serviceaccounts/token", "create", false}:                                      "hooks as the account of a source",
 		{"*", "*", "get", true}:                                                             "lookup in templates, objects of releases",
 		{"*", "*", "list", true}:                                                            "hooks' bindings, health, is a namespace empty",
 		{"*", "*", "watch", true}:                                                           "the same",

@@ -102,7 +102,7 @@ func askHookCommands() []*cobra.Command {
 
 func moduleCommand() *cobra.Command {
 	var a asker
-	cmd := &cobra.Command{Use: "module", Short: "Look at modules of the running operator (C-473)"}
+	cmd := &cobra.Command{Use: "module", Short: "Look at modules of the running operator (C-473), and push modules to registries"}
 	a.flags(cmd, "yaml", "yaml", "json")
 	one := cobra.ExactArgs(1)
 	about := func(args []string, what string) string { return "/module/" + url.PathEscape(args[0]) + "/" + what }
@@ -131,7 +131,7 @@ func moduleCommand() *cobra.Command {
 	render.Flags().BoolVar(&diff, "diff", false, "as a unified diff against the release in the cluster")
 	render.Flags().BoolVar(&secrets, "show-secrets", false, "with secret values, which are masked otherwise")
 	render.MarkFlagsMutuallyExclusive("debug", "diff")
-	cmd.AddCommand(render, explainCommand(), diffCommand())
+	cmd.AddCommand(render, explainCommand(), diffCommand(), pushCommand())
 	return cmd
 }
 

@@ -147,7 +147,7 @@ func (l *Loop) Preflight(ctx context.Context, d *module.Descriptor) error {
 	if _, err := scratch.SetConfig(owner, section, revision); err != nil {
 		return fmt.Errorf("the section %s of the ConfigMap does not fit its schema: %w", d.Key, err)
 	}
-	if err := l.cfg.Ports.Cluster.CheckCRDs(ctx, d.CRDs, l.cfg.CRDLabels); err != nil {
+	if err := l.cfg.Ports.Cluster.CheckCRDs(ctx, d, l.cfg.CRDLabels); err != nil {
 		return err
 	}
 	if !d.HasChart {

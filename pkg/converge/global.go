@@ -81,8 +81,8 @@ func (p globalPass) run(ctx context.Context, why reason) error {
 	if p.rehook.Swap(false) {
 		p.log.Info("global hooks changed; they start anew")
 		p.hooks.Stop(p.global)
-		if dir := p.Modules().GlobalHooksDir; dir != "" {
-			p.global.Move(dir)
+		if set := p.Modules(); set.GlobalHooksDir != "" {
+			p.global.Move(hook.Place{Dir: set.GlobalHooksDir, Account: set.GlobalOrigin.ServiceAccount})
 		}
 		p.store.Doubt(hook.Global)
 	}
@@ -240,7 +240,7 @@ func (p globalPass) ensureCRDs(ctx context.Context, g *Published) {
 }
 
 func (l *Loop) ensureModuleCRDs(ctx context.Context, st *moduleState, d *module.Descriptor) {
-	err := l.cfg.Ports.Cluster.EnsureCRDs(ctx, d.CRDs, l.cfg.CRDLabels)
+	err := l.cfg.Ports.Cluster.EnsureCRDs(ctx, d, l.cfg.CRDLabels)
 	st.edit(func(st *moduleState) { st.crds = crdState{digest: d.Digest, err: err} })
 	if err != nil {
 		l.log.Error("CRDs of module cannot be applied", "module", d.Name, "error", err)

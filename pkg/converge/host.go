@@ -160,7 +160,7 @@ func (r host) Apply(ctx context.Context, h hook.Hook, out hook.Output) (hookrun.
 		return hookrun.Effect{}, &hook.RunError{Hook: h.ID, Reason: hook.ReasonPatch, Cause: err.Error(), Usage: out.Usage}
 	}
 	if len(out.Operations) > 0 {
-		if err := r.objects.Execute(ctx, out.Operations); err != nil {
+		if err := r.objects.Execute(ctx, h.Account, out.Operations); err != nil {
 			return hookrun.Effect{}, &hook.RunError{Hook: h.ID, Reason: hook.ReasonOperation, Cause: "object operations: " + err.Error(), Usage: out.Usage}
 		}
 	}

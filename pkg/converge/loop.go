@@ -158,7 +158,7 @@ func New(cfg Config) *Loop {
 		renders: semaphore.NewWeighted(int64(cfg.ParallelRender)),
 		applies: semaphore.NewWeighted(int64(cfg.ParallelApply)),
 		shows:   rate.NewLimiter(stepsShown, stepsShownAtOnce),
-		global:  hookrun.NewUnit(hook.Global, cfg.GlobalHooksDir),
+		global:  hookrun.NewUnit(hook.Global, hook.Place{Dir: cfg.GlobalHooksDir, Account: cfg.Modules.GlobalOrigin.ServiceAccount}),
 	}
 	engine := hookrun.Config{
 		Executables: cfg.Ports.Executables, Watcher: cfg.Ports.Watcher, Scheduler: cfg.Ports.Scheduler,

@@ -18,7 +18,7 @@ import (
 type Executables interface {
 	hookrun.Executables
 	// Enabled runs a module's enabled script (C-337).
-	Enabled(ctx context.Context, module, script string, values, config []byte) (on bool, reason string, err error)
+	Enabled(ctx context.Context, m *module.Descriptor, values, config []byte) (on bool, reason string, err error)
 }
 
 // Webhooks answers reviews of the API server and tells it of the webhooks.
@@ -30,7 +30,8 @@ type Webhooks interface {
 
 // Objects performs object operations of hooks, in order; all are attempted and the errors joined (C-206).
 type Objects interface {
-	Execute(ctx context.Context, ops []hook.Operation) error
+	// Execute acts as a ServiceAccount of the operator's namespace; "" is the operator itself.
+	Execute(ctx context.Context, account string, ops []hook.Operation) error
 }
 
 // Installer acts on Helm releases. Calls for different modules may run at once.
@@ -84,9 +85,10 @@ type Prober interface {
 
 // Cluster prepares the ground for releases.
 type Cluster interface {
-	EnsureCRDs(ctx context.Context, crds []module.CRD, labels map[string]string) error
+	// EnsureCRDs applies the CRDs of a module, as the account of its origin.
+	EnsureCRDs(ctx context.Context, m *module.Descriptor, labels map[string]string) error
 	// CheckCRDs says what EnsureCRDs would be refused, and writes nothing.
-	CheckCRDs(ctx context.Context, crds []module.CRD, labels map[string]string) error
+	CheckCRDs(ctx context.Context, m *module.Descriptor, labels map[string]string) error
 	EnsureNamespace(ctx context.Context, name, podSecurity, instance string) error
 	RemoveNamespace(ctx context.Context, name, instance string) (removed bool, why string, err error)
 }

@@ -106,7 +106,7 @@ func (v *preview) decide(ctx context.Context) {
 		if in.Script != nil {
 			in.Script = func() (bool, string, error) {
 				vals, config := v.hookValues(st.unit.Owner, sofar)
-				return v.executables.Enabled(ctx, d.Name, d.EnabledScript, vals, config)
+				return v.executables.Enabled(ctx, d, vals, config)
 			}
 		}
 		decision := enable.Decide(in)

@@ -83,7 +83,8 @@ func (l *Loop) Replace(ctx context.Context, set *module.Set) error {
 		changed = append(changed, st)
 	}
 	l.roster.Store(after)
-	if set.GlobalHooksDigest != before.set.GlobalHooksDigest || set.GlobalHooksDir != before.set.GlobalHooksDir {
+	if set.GlobalHooksDigest != before.set.GlobalHooksDigest || set.GlobalHooksDir != before.set.GlobalHooksDir ||
+		set.GlobalOrigin.ServiceAccount != before.set.GlobalOrigin.ServiceAccount {
 		l.trouble.renew()
 		l.rehook.Store(true)
 	}
@@ -219,10 +220,10 @@ func (l *Loop) tellFiles(now *roster, problems map[string]string) {
 // adopt puts another version of the module in force before anything else of the pass.
 func (p *pass) adopt(next *module.Descriptor) {
 	before, owner := p.st.desc(), p.st.unit.Owner
-	hooks := before.HooksDigest != next.HooksDigest || before.HooksDir != next.HooksDir
+	hooks := before.HooksDigest != next.HooksDigest || placeOf(before) != placeOf(next)
 	if hooks {
 		p.hooks.Stop(p.st.unit)
-		p.st.unit.Move(next.HooksDir)
+		p.st.unit.Move(placeOf(next))
 		p.store.Doubt(owner)
 	}
 	p.st.artifact.Store(next)

@@ -87,7 +87,7 @@ func (p globalPass) startScript(ctx context.Context, st *moduleState, d *module.
 	run := &scriptRun{inputs: inputs, began: time.Now(), ended: make(chan struct{})}
 	st.edit(func(st *moduleState) { st.script, st.scriptLasts = run, false })
 	p.scripts.Go(func() {
-		run.on, run.reason, run.err = p.executables.Enabled(ctx, d.Name, d.EnabledScript, vals, config)
+		run.on, run.reason, run.err = p.executables.Enabled(ctx, d, vals, config)
 		close(run.ended)
 		awaited := false
 		st.edit(func(st *moduleState) { awaited = st.script == run && st.scriptLasts })

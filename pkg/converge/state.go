@@ -91,9 +91,14 @@ type crdState struct {
 }
 
 func newModuleState(d *module.Descriptor) *moduleState {
-	st := &moduleState{unit: hookrun.NewUnit(hook.Owner{Module: d.Name}, d.HooksDir)}
+	st := &moduleState{unit: hookrun.NewUnit(hook.Owner{Module: d.Name}, placeOf(d))}
 	st.artifact.Store(d)
 	return st
+}
+
+// placeOf is where a module's hooks lie and who they act as.
+func placeOf(d *module.Descriptor) hook.Place {
+	return hook.Place{Dir: d.HooksDir, Account: d.Origin.ServiceAccount}
 }
 
 // desc is the module as it is in force. It does not change within a pass of its key.

@@ -80,7 +80,7 @@ func TestFindSaysOfEveryFileWhyItIsAHookOrNot(t *testing.T) {
 			}
 			// Load runs exactly these, and warns of exactly those. The link to a file
 			// that is not executable is a hook that cannot be started.
-			hooks, err := r.Load(t.Context(), c.owner, dir)
+			hooks, err := r.Load(t.Context(), c.owner, hook.Place{Dir: dir})
 			var failed *hook.RunError
 			if !errors.As(err, &failed) || failed.Hook.Name != c.prefix+"link" {
 				t.Errorf("got %v", err)
@@ -116,7 +116,7 @@ echo '{"allowed":true}' > $VALIDATING_RESPONSE_PATH
 echo '{"failedMessage":"no"}' > $CONVERSION_RESPONSE_PATH
 `)
 	r, _ := newRunner(t, nil)
-	hooks, err := r.Load(t.Context(), hook.Standalone, dir)
+	hooks, err := r.Load(t.Context(), hook.Standalone, hook.Place{Dir: dir})
 	if err != nil || len(hooks) != 1 || hooks[0].Name != "sub/hook.sh" {
 		t.Fatalf("got %v, %v", hooks, err)
 	}

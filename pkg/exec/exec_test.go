@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
@@ -457,7 +458,7 @@ func TestEnabledScript(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r, _ := newRunner(t, nil)
-			on, reason, err := r.Enabled(t.Context(), "mod", script(t, t.TempDir(), "enabled", c.script), []byte(`{"a":1}`), []byte(`null`))
+			on, reason, err := r.Enabled(t.Context(), &module.Descriptor{Name: "mod", EnabledScript: script(t, t.TempDir(), "enabled", c.script)}, []byte(`{"a":1}`), []byte(`null`))
 			if on != c.on || reason != c.reason || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 				t.Errorf("got %t %q %v", on, reason, err)
 			}

@@ -53,6 +53,7 @@ func (r *Runner) giveAway(path string) error {
 
 func (r *Runner) endRun(dir string) {
 	if r.cfg.KeepTempFiles {
+		_ = os.Remove(filepath.Join(dir, kubeconfigFile)) // a token is no use for debugging
 		return
 	}
 	if err := removeTree(dir); err != nil {

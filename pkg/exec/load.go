@@ -32,17 +32,17 @@ type cacheKey struct {
 type cached struct{ spec hook.Spec }
 
 // Load finds the executables below an owner's hooks directory and asks each for
-// its configuration (C-001 … C-010, C-020 … C-027). dir "" means that there is no
-// such directory. The hooks that could be loaded are returned, in the order of
+// its configuration (C-001 … C-010, C-020 … C-027). An empty Dir means that there is no
+// such directory; the hooks run as the Account, now and later. The hooks that could be loaded are returned, in the order of
 // their paths, also when others failed; the error joins one for each of those,
 // with the hook's name and what it printed. Answers of
 // unchanged files are kept until all of the owner's hooks could be loaded, so that
 // trying again asks only those that failed.
-func (r *Runner) Load(ctx context.Context, owner hook.Owner, dir string) ([]hook.Hook, error) {
-	if dir == "" {
+func (r *Runner) Load(ctx context.Context, owner hook.Owner, at hook.Place) ([]hook.Hook, error) {
+	if at.Dir == "" {
 		return nil, nil
 	}
-	dir, err := filepath.Abs(dir)
+	dir, err := filepath.Abs(at.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (r *Runner) Load(ctx context.Context, owner hook.Owner, dir string) ([]hook
 	group.SetLimit(max(2, runtime.GOMAXPROCS(0)))
 	for i, f := range files {
 		group.Go(func() error {
-			hooks[i], errs[i] = r.load(ctx, hook.ID{Owner: owner, Name: f.Name}, dir, f.Path)
+			hooks[i], errs[i] = r.load(ctx, hook.Hook{ID: hook.ID{Owner: owner, Name: f.Name}, Account: at.Account, Path: f.Path}, dir)
 			return nil
 		})
 	}
@@ -95,16 +95,16 @@ func (r *Runner) LoadOne(ctx context.Context, owner hook.Owner, dir, path string
 	if dir, err = filepath.Abs(dir); err != nil {
 		return hook.Hook{}, err
 	}
-	return r.load(ctx, hook.ID{Owner: owner, Name: nameOf(owner, dir, path)}, dir, path)
+	return r.load(ctx, hook.Hook{ID: hook.ID{Owner: owner, Name: nameOf(owner, dir, path)}, Path: path}, dir)
 }
 
-func (r *Runner) load(ctx context.Context, id hook.ID, dir, path string) (hook.Hook, error) {
-	h := hook.Hook{ID: id, Path: path}
+// load fills in what the file and its answer say.
+func (r *Runner) load(ctx context.Context, h hook.Hook, dir string) (hook.Hook, error) {
 	var err error
-	if h.Digest, err = digestOf(path); err != nil {
-		return h, fmt.Errorf("hook %s: %w", id, err)
+	if h.Digest, err = digestOf(h.Path); err != nil {
+		return h, fmt.Errorf("hook %s: %w", h.ID, err)
 	}
-	key := cacheKey{id.Owner, path, h.Digest}
+	key := cacheKey{h.Owner, h.Path, h.Digest}
 	r.mu.Lock()
 	known, ok := r.cache[key]
 	r.mu.Unlock()
@@ -116,7 +116,7 @@ func (r *Runner) load(ctx context.Context, id hook.ID, dir, path string) (hook.H
 		return h, err
 	}
 	for _, w := range h.Spec.Warnings {
-		r.cfg.Logger.Warn("hook configuration: "+w, "hook", id.Name, "module", id.Owner.Module)
+		r.cfg.Logger.Warn("hook configuration: "+w, "hook", h.Name, "module", h.Owner.Module)
 	}
 	r.mu.Lock()
 	r.cache[key] = cached{h.Spec}
@@ -138,7 +138,7 @@ func digestOf(path string) (string, error) {
 }
 
 // config runs the hook with --config alone: no files, and none of the variables
-// that name them (C-020). Without modules it runs in the hooks directory, else in
+// that name them (C-020), but who it acts as. Without modules it runs in the hooks directory, else in
 // the operator's working directory (C-021).
 func (r *Runner) config(ctx context.Context, h hook.Hook, hooksDir string) (hook.Spec, error) {
 	release, err := r.takeSlot(ctx)
@@ -146,12 +146,17 @@ func (r *Runner) config(ctx context.Context, h hook.Hook, hooksDir string) (hook
 		return hook.Spec{}, fmt.Errorf("hook %s: --config: not started: %w", h.ID, err)
 	}
 	defer release()
-	dir, err := r.newRun(nil)
+	id, err := r.identify(ctx, h.Account, r.cfg.LoadTimeout)
+	if err != nil {
+		return hook.Spec{}, fmt.Errorf("hook %s: --config: not started: %w", h.ID, err)
+	}
+	dir, err := r.newRun(id.files)
 	if err != nil {
 		return hook.Spec{}, fmt.Errorf("hook %s: --config: not started: %w", h.ID, err)
 	}
 	defer r.endRun(dir)
 	argv, env := r.commandOf(h)
+	env = id.env(env, dir)
 	cwd := ""
 	if h.Owner.IsStandalone() {
 		cwd = hooksDir

@@ -39,7 +39,7 @@ func TestLoadFindsHooksByTheRulesOfDiscovery(t *testing.T) {
 		}
 	}
 	r, log := newRunner(t, nil)
-	hooks, err := r.Load(t.Context(), hook.Owner{Module: "mod"}, dir)
+	hooks, err := r.Load(t.Context(), hook.Owner{Module: "mod"}, hook.Place{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,15 +59,15 @@ func TestLoadFindsHooksByTheRulesOfDiscovery(t *testing.T) {
 	if err := os.Rename(dir, filepath.Join(root, "global-hooks")); err != nil {
 		t.Fatal(err)
 	}
-	hooks, err = r.Load(t.Context(), hook.Global, filepath.Join(root, "global-hooks"))
+	hooks, err = r.Load(t.Context(), hook.Global, hook.Place{Dir: filepath.Join(root, "global-hooks")})
 	want = []string{"a/1", "a/2.sh", "b.sh", "link.sh", "venv/bin/x"}
 	if got := names(hooks); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
-	if hooks, err := r.Load(t.Context(), hook.Owner{Module: "mod"}, ""); err != nil || hooks != nil {
+	if hooks, err := r.Load(t.Context(), hook.Owner{Module: "mod"}, hook.Place{Dir: ""}); err != nil || hooks != nil {
 		t.Errorf("no directory: got %v, %v", hooks, err)
 	}
-	if _, err := r.Load(t.Context(), hook.Global, filepath.Join(root, "absent")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := r.Load(t.Context(), hook.Global, hook.Place{Dir: filepath.Join(root, "absent")}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("an absent directory: got %v", err)
 	}
 }
@@ -83,7 +83,7 @@ func TestLoadReturnsGoodHooksBesideTheErrorsOfBadOnes(t *testing.T) {
 	script(t, dir, "6-hangs.sh", "sleep 1000")
 	script(t, dir, "7-good.sh", onStartup)
 	r, _ := newRunner(t, func(c *Config) { c.LoadTimeout = 2 * time.Second })
-	hooks, err := r.Load(t.Context(), hook.Global, dir)
+	hooks, err := r.Load(t.Context(), hook.Global, hook.Place{Dir: dir})
 	if want := []string{"hooks/1-good.sh", "hooks/7-good.sh"}; !reflect.DeepEqual(names(hooks), want) {
 		t.Errorf("got %v, want %v", names(hooks), want)
 	}
@@ -115,7 +115,7 @@ func TestTryingAgainAsksOnlyThoseThatFailed(t *testing.T) {
 	r, _ := newRunner(t, nil)
 	load := func(hooks, asked int) {
 		t.Helper()
-		got, err := r.Load(t.Context(), hook.Global, dir)
+		got, err := r.Load(t.Context(), hook.Global, hook.Place{Dir: dir})
 		text, _ := os.ReadFile(filepath.Join(root, "asked"))
 		if len(got) != hooks || (err == nil) != (hooks == 2) || len(text) != asked {
 			t.Errorf("got %d hooks, %v; a.sh was asked %d times", len(got), err, len(text))
@@ -137,7 +137,7 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 	r, _ := newRunner(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := r.Load(ctx, hook.Global, dir); !errors.Is(err, context.Canceled) {
+	if _, err := r.Load(ctx, hook.Global, hook.Place{Dir: dir}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -150,7 +150,7 @@ func TestAModulesPythonHookRunsWithTheModulesPython(t *testing.T) {
 	script(t, dir, "a.py", onStartup)
 	r, log := newRunner(t, nil)
 	load := func(owner hook.Owner) hook.Hook {
-		hooks, err := r.Load(t.Context(), owner, dir)
+		hooks, err := r.Load(t.Context(), owner, hook.Place{Dir: dir})
 		if err != nil || len(hooks) == 0 {
 			t.Fatalf("got %v, %v", hooks, err)
 		}

@@ -16,6 +16,8 @@ const HealthBinding = "health"
 // Probe is an executable that says by its exit status whether a module is healthy.
 type Probe struct {
 	Module string
+	// Account is the ServiceAccount of the operator's namespace that it acts as; "" is the operator itself.
+	Account string
 	// Path is absolute, Name the path below the module's directory.
 	Path, Name string
 	Timeout    time.Duration
@@ -32,7 +34,7 @@ func (r *Runner) Probe(ctx context.Context, p Probe) error {
 	in := hook.Input{Contexts: hook.MarshalContexts([]hook.Context{{Binding: HealthBinding}}, nil), Values: p.Values, ConfigValues: p.ConfigValues}
 	argv, env := r.commandOf(h)
 	files := filesOf(h, in)
-	_, err := r.do(ctx, run{id: h.ID, argv: argv, env: env, timeout: p.Timeout, files: files,
+	_, err := r.do(ctx, run{id: h.ID, account: p.Account, argv: argv, env: env, timeout: p.Timeout, files: files,
 		labels: map[string]string{"binding": HealthBinding}}, func(o outputs) error {
 		r.refuse(h.ID, files, o)
 		return nil

@@ -86,7 +86,7 @@ func TestAHealthCheckInHooksIsNoHook(t *testing.T) {
 			return []string{probe}
 		}
 	})
-	hooks, err := r.Load(t.Context(), owner, dir)
+	hooks, err := r.Load(t.Context(), owner, hook.Place{Dir: dir})
 	if err != nil || len(hooks) != 1 || hooks[0].Name != "hooks/hook.sh" {
 		t.Error(hooks, err)
 	}

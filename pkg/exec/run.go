@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/values"
 )
 
@@ -55,7 +56,7 @@ func (r *Runner) Bind(h hook.Hook) hook.Func {
 	return func(ctx context.Context, in hook.Input) (hook.Output, error) {
 		var out hook.Output
 		run := run{
-			id: h.ID, argv: argv, env: env, cwd: cwd, timeout: timeout, labels: in.Labels, urgent: in.Urgent, files: filesOf(h, in),
+			id: h.ID, account: h.Account, argv: argv, env: env, cwd: cwd, timeout: timeout, labels: in.Labels, urgent: in.Urgent, files: filesOf(h, in),
 		}
 		usage, err := r.do(ctx, run, func(o outputs) error {
 			var err error
@@ -135,6 +136,7 @@ func (r *Runner) parse(id hook.ID, o outputs) (hook.Output, error) {
 // run is one run of an executable with files.
 type run struct {
 	id      hook.ID
+	account string
 	argv    []string
 	env     []string
 	cwd     string
@@ -152,14 +154,18 @@ func (r *Runner) do(ctx context.Context, run run, use func(outputs) error) (hook
 		return hook.Usage{}, fmt.Errorf("%s: not started: %w", run.id, err)
 	}
 	defer release()
-	dir, err := r.newRun(run.files)
+	id, err := r.identify(ctx, run.account, run.timeout)
+	if err != nil {
+		return hook.Usage{}, fmt.Errorf("%s: not started: %w", run.id, err)
+	}
+	dir, err := r.newRun(slices.Concat(id.files, run.files))
 	if err != nil {
 		return hook.Usage{}, fmt.Errorf("%s: not started: %w", run.id, err)
 	}
 	defer r.endRun(dir)
 	o := outputs{limit: r.cfg.OutputLimit, credential: r.cfg.Credential, names: map[string]string{}}
-	env := slices.Clip(run.env)
-	given := int64(0)
+	env := slices.Clip(id.env(run.env, dir))
+	given := id.size()
 	for _, f := range run.files {
 		path := filepath.Join(dir, f.name)
 		env = append(env, f.env+"="+path)
@@ -300,9 +306,10 @@ func (r *Runner) takeSlot(ctx context.Context) (release func(), err error) {
 
 // Enabled runs a module's enabled script (C-337) on values and config values, both
 // JSON. An error means that the script gave no answer.
-func (r *Runner) Enabled(ctx context.Context, module, script string, valuesJSON, configJSON []byte) (on bool, reason string, err error) {
+func (r *Runner) Enabled(ctx context.Context, m *module.Descriptor, valuesJSON, configJSON []byte) (on bool, reason string, err error) {
 	run := run{
-		id: hook.ID{Owner: hook.Owner{Module: module}, Name: filepath.Base(script)}, argv: []string{script}, env: r.env, timeout: r.cfg.Timeout,
+		id: hook.ID{Owner: hook.Owner{Module: m.Name}, Name: filepath.Base(m.EnabledScript)}, account: m.Origin.ServiceAccount,
+		argv: []string{m.EnabledScript}, env: r.env, timeout: r.cfg.Timeout,
 		files: []file{
 			{envValues, "values.json", valuesJSON},
 			{envConfigValues, "config-values.json", configJSON},

@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,6 +47,9 @@ type Config struct {
 	Credential *Credential
 	// KeepTempFiles leaves the files of runs where they are, for debugging (C-104).
 	KeepTempFiles bool
+	// Kubeconfig is the text of a kubeconfig for a ServiceAccount of the operator's namespace, good for
+	// a run that lasts so long. Without it no hook with an Account runs.
+	Kubeconfig func(ctx context.Context, account string, lasting time.Duration) ([]byte, error)
 	// Env is the environment of hooks, before what the contract adds. Default os.Environ().
 	Env []string
 	// ProxyJSONLogs lets JSON lines of hooks be 1 MiB long instead of 64 KiB before they are cut (C-113).

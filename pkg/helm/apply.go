@@ -35,8 +35,12 @@ func (c *Client) Upgrade(ctx context.Context, req installed.Request, r installed
 
 func (c *Client) apply(ctx context.Context, req installed.Request, r installed.Rendered) (installed.Result, error) {
 	defer c.observe(req.Module.Name, "upgrade", time.Now())
+	acting, err := c.as(req.Module.Origin.ServiceAccount)
+	if err != nil {
+		return installed.Result{}, fmt.Errorf("apply module %s: %w", req.Module.Name, err)
+	}
 	ctx, warned := withWarnings(ctx)
-	a := &applying{Client: c, req: req, rendered: r}
+	a := &applying{Client: acting, req: req, rendered: r}
 	res, err := a.run(ctx)
 	res.Warnings = c.report(req.Module.Name, warned)
 	if err != nil {
@@ -75,6 +79,9 @@ func (a *applying) run(ctx context.Context) (installed.Result, error) {
 
 // begun stores the revision and applies it.
 func (a *applying) begun(ctx context.Context) (installed.Result, error) {
+	if err := a.rehearse(ctx); err != nil {
+		return installed.Result{}, err
+	}
 	rel, err := a.newRelease()
 	if err != nil {
 		return installed.Result{}, err
@@ -183,6 +190,7 @@ func (a *applying) newRelease() (*release.Release, error) {
 		LabelInstance: a.cfg.Instance, LabelOrigin: OriginEmbedded,
 		LabelInputDigest: a.rendered.InputDigest, LabelRenderDigest: a.rendered.RenderDigest,
 	}
+	a.sign(labels)
 	if a.req.Maintenance {
 		labels[installed.LabelMaintenance] = "true"
 	}
@@ -296,7 +304,7 @@ func (c *Client) seen(rec *record) installed.Release {
 		Name: rec.Name, Revision: rec.Version, Status: installed.Status(rec.Info.Status), Updated: c.cfg.Now(),
 		Instance: rec.Labels[LabelInstance], InputDigest: rec.Labels[LabelInputDigest],
 		RenderDigest: rec.Labels[LabelRenderDigest], PredecessorChecksum: rec.Labels[LabelPredecessor],
-		Rejected: rec.Labels[LabelRejected], RejectedBecause: rec.because, Labels: rec.Labels,
+		Rejected: rec.Labels[LabelRejected], RejectedBecause: rec.because, Account: rec.Labels[LabelAccount], Labels: rec.Labels,
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 )
@@ -31,6 +30,9 @@ const (
 	// LabelPredecessor marks releases of the operator that came before (C-435).
 	LabelPredecessor = "moduleChecksum"
 
+	// LabelAccount is the ServiceAccount that the revision was applied as; absent when it was the operator itself.
+	LabelAccount = "addon-operator.io/service-account"
+
 	// OriginEmbedded is the origin of modules that lie in the operator's own directories.
 	OriginEmbedded = "embedded"
 )
@@ -48,7 +50,7 @@ type Config struct {
 	// Discovery and Mapper are shared with the rest of the process.
 	Discovery discovery.CachedDiscoveryInterface
 	Mapper    meta.RESTMapper
-	// Namespace holds the release records (C-431).
+	// Namespace holds the release records (C-431), and the ServiceAccounts that modules act as.
 	Namespace string
 	// Instance is "<namespace>.<configmap>" of the operator.
 	Instance string
@@ -121,12 +123,13 @@ type Client struct {
 	cfg     Config
 	charts  *chartCache
 	caps    *capabilities
-	objects *objects
 	records *records
-	lookup  dynamic.Interface
 	// questions are what charts looked up last.
-	questions questions
-	said      sync.Map // warnings already logged, "<release> <text>"
+	questions *questions
+	said      *sync.Map // warnings already logged, "<release> <text>"
+	actors    *actors
+	// actor is who reads and writes objects of modules: the operator itself, unless as says otherwise.
+	*actor
 }
 
 // New makes a Client; it does not reach out to the cluster.
@@ -134,7 +137,8 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg, charts: newChartCache(), caps: &capabilities{discovery: cfg.Discovery, log: cfg.Logger}}
+	c := &Client{cfg: cfg, charts: newChartCache(), caps: &capabilities{discovery: cfg.Discovery, log: cfg.Logger},
+		questions: &questions{}, said: &sync.Map{}, actor: &actor{}}
 	if cfg.REST == nil {
 		return c, nil
 	}
@@ -150,18 +154,13 @@ func New(cfg Config) (*Client, error) {
 }
 
 func (c *Client) connect(rc *rest.Config, h *http.Client) error {
-	raw, err := rest.UnversionedRESTClientForConfigAndClient(rc, h)
-	if err != nil {
-		return fmt.Errorf("helm client: %w", err)
-	}
-	if c.lookup, err = dynamic.NewForConfigAndClient(rc, h); err != nil {
-		return fmt.Errorf("helm client: %w", err)
-	}
+	var err error
 	if c.records, err = newRecords(rc, h, c.cfg.Namespace); err != nil {
 		return fmt.Errorf("helm client: %w", err)
 	}
-	c.objects = &objects{rest: raw, watch: c.lookup, parallel: c.cfg.Parallel, spare: c.cfg.Spare}
-	return nil
+	c.actors = &actors{rest: rc, http: h, namespace: c.cfg.Namespace, parallel: c.cfg.Parallel, spare: c.cfg.Spare, known: map[string]*actor{}}
+	c.actor, err = c.actors.of("")
+	return err
 }
 
 // observe tells how long an operation took that began at a time.

@@ -15,7 +15,11 @@ import (
 // that defaults, normalised quantities and fields of others are no difference. Objects
 // of the release that the render lacks are among them.
 func (c *Client) Compare(ctx context.Context, req installed.Request, r installed.Rendered) ([]installed.Compared, error) {
-	out, err := c.compareAll(ctx, req, r)
+	acting, err := c.as(req.Module.Origin.ServiceAccount)
+	if err != nil {
+		return nil, fmt.Errorf("compare module %s with the cluster: %w", req.Module.Name, err)
+	}
+	out, err := acting.compareAll(ctx, req, r)
 	if err != nil {
 		return nil, fmt.Errorf("compare module %s with the cluster: %w", req.Module.Name, err)
 	}
@@ -123,7 +127,7 @@ func (o *objects) outcome(ctx context.Context, it *item) (installed.Compared, er
 		Param("fieldManager", FieldManager).Param("dryRun", metav1.DryRunAll).
 		Body(text).Do(ctx).Raw()
 	if err != nil { // the difference as it is written, and why it cannot be applied
-		cmp.Note = "applying it would fail: " + err.Error()
+		cmp.Note = "applying it would fail: " + o.explained(err).Error()
 		return cmp, nil //nolint:nilerr // it is what the comparison shows
 	}
 	cmp.Then = then

@@ -13,6 +13,10 @@ import (
 // Templates is what the templates of a module's chart give, by file and untouched: what
 // Render parses, for people who look for the reason of its error.
 func (c *Client) Templates(ctx context.Context, req installed.Request) (string, error) {
+	c, err := c.as(req.Module.Origin.ServiceAccount)
+	if err != nil {
+		return "", fmt.Errorf("render module %s: %w", req.Module.Name, err)
+	}
 	l, err := c.charts.load(req.Module)
 	if err != nil {
 		return "", fmt.Errorf("render module %s: %w", req.Module.Name, err)

@@ -19,6 +19,27 @@ type hinted struct {
 func (h *hinted) Error() string { return h.error.Error() + " (" + h.hint + ")" }
 func (h *hinted) Unwrap() error { return h.error }
 
+// lacksRight: RBAC refused the request, not a quota or another rule about the object.
+func lacksRight(err error) bool {
+	return apierrors.IsForbidden(err) &&
+		(strings.Contains(err.Error(), " cannot ") || strings.Contains(err.Error(), "attempting to grant RBAC"))
+}
+
+// explained is explained for requests of this identity.
+func (o *objects) explained(err error) error {
+	if err == nil || o.who == "" || !apierrors.IsForbidden(err) {
+		return explained(err)
+	}
+	switch {
+	case strings.Contains(err.Error(), " cannot impersonate "):
+		return &hinted{err, "the module acts as ServiceAccount " + o.who + ", and the operator may not: grant it the verb impersonate, see deploy/rbac.yaml"}
+	case lacksRight(err):
+		return &hinted{err, "the module acts as ServiceAccount " + o.who +
+			", which does not exist or lacks the right: bind it a Role or ClusterRole that has it, or name another in serviceAccountName of the module's source"}
+	}
+	return explained(err)
+}
+
 // explained adds the way out to answers of the API server about one object. The text of
 // the server, which names a policy or webhook and its message, stays as it is.
 func explained(err error) error {
@@ -33,7 +54,7 @@ func explained(err error) error {
 		hint = "an admission rule of the cluster refuses it: change the module's values so that it complies, or exempt it in the rule"
 	case apierrors.IsForbidden(err) && has("exceeded quota"):
 		hint = "raise the quota of the namespace, or lower what the module asks for"
-	case apierrors.IsForbidden(err) && (has(" cannot ") || has("attempting to grant RBAC")):
+	case lacksRight(err):
 		hint = "the operator lacks the right: add it to its ClusterRole"
 	case apierrors.IsForbidden(err) && has("is being terminated"):
 		hint = "it is made again once the namespace is gone; look at what keeps it in its status"

@@ -11,6 +11,7 @@ import (
 	helmtime "helm.sh/helm/v3/pkg/time"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
@@ -180,21 +181,32 @@ func podEnded(obj *unstructured.Unstructured) (bool, error) {
 	return phase == string(corev1.PodSucceeded), err
 }
 
-// until watches one object until done says so; done gets nil when it is gone.
+// until watches one object until done says so; done gets nil when it is gone. A refusal ends
+// the wait: the one who acts may create the object and yet not see it.
 func (o *objects) until(ctx context.Context, it *item, done func(*unstructured.Unstructured) (bool, error)) error {
 	var api dynamic.ResourceInterface = o.watch.Resource(it.mapping.Resource)
 	if it.Namespace != "" {
 		api = o.watch.Resource(it.mapping.Resource).Namespace(it.Namespace)
 	}
 	sel := fields.OneTermEqualSelector("metadata.name", it.Name).String()
+	ctx, refuse := context.WithCancelCause(ctx)
+	defer refuse(nil)
+	allowed := func(err error) error {
+		if apierrors.IsForbidden(err) {
+			refuse(o.explained(err))
+		}
+		return err
+	}
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 			opts.FieldSelector = sel
-			return api.List(ctx, opts)
+			list, err := api.List(ctx, opts)
+			return list, allowed(err)
 		},
 		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
 			opts.FieldSelector = sel
-			return api.Watch(ctx, opts)
+			w, err := api.Watch(ctx, opts)
+			return w, allowed(err)
 		},
 	}
 	absent := func(s cache.Store) (bool, error) {
@@ -213,6 +225,9 @@ func (o *objects) until(ctx context.Context, it *item, done func(*unstructured.U
 		}
 		return done(obj)
 	})
+	if cause := context.Cause(ctx); apierrors.IsForbidden(cause) {
+		err = cause
+	}
 	if err != nil {
 		return fmt.Errorf("wait for %s: %w", it.Ref, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,7 +26,9 @@ type stored struct {
 // another driver keeps them (HELM_DRIVER=configmap, the namespace of the objects) to our
 // Secrets, so that what it installed is upgraded and not forgotten. It says whether
 // there were any. mine is the pending revision that the caller began, nil without one:
-// it has not changed anything yet and gives way.
+// it has not changed anything yet and gives way. A module that acts as a ServiceAccount
+// takes over what that one may read and delete in the namespace of its objects; whatever
+// such a record says of itself, the account goes on to act for it.
 func (c *Client) importRecords(ctx context.Context, mine *record, name, namespace string) (bool, error) {
 	found, err := c.recordsElsewhere(ctx, name, namespace)
 	if err != nil || len(found) == 0 {
@@ -37,7 +40,7 @@ func (c *Client) importRecords(ctx context.Context, mine *record, name, namespac
 		}
 	}
 	for _, s := range found { // the newest first: what is left after a kill is of no importance
-		if err := c.records.adopt(ctx, s); err != nil {
+		if err := c.adopt(ctx, s); err != nil {
 			return false, fmt.Errorf("take over %s %s/%s: %w", s.kind, s.meta.Namespace, s.meta.Name, err)
 		}
 	}
@@ -50,20 +53,24 @@ func (c *Client) importRecords(ctx context.Context, mine *record, name, namespac
 func (c *Client) recordsElsewhere(ctx context.Context, name, namespace string) ([]stored, error) {
 	sel := metav1.ListOptions{LabelSelector: labels.Set{"owner": "helm", "name": name}.String()}
 	var out []stored
-	for _, ns := range slices.Compact([]string{c.cfg.Namespace, namespace}) {
-		maps, err := c.records.core.ConfigMaps(ns).List(ctx, sel)
+	places := slices.Compact([]string{c.cfg.Namespace, namespace})
+	if c.account != "" {
+		places = []string{namespace}
+	}
+	for _, ns := range places {
+		configs, err := c.core.ConfigMaps(ns).List(ctx, sel)
 		if err != nil {
-			return nil, fmt.Errorf("look for release %s: %w", name, err)
+			return nil, fmt.Errorf("look for release %s: %w", name, c.objects.explained(err))
 		}
-		for _, m := range maps.Items {
+		for _, m := range configs.Items {
 			out = append(out, stored{"ConfigMap", m.ObjectMeta, []byte(m.Data[recordKey])})
 		}
 		if ns == c.cfg.Namespace {
 			continue
 		}
-		secrets, err := c.records.core.Secrets(ns).List(ctx, sel)
+		secrets, err := c.core.Secrets(ns).List(ctx, sel)
 		if err != nil {
-			return nil, fmt.Errorf("look for release %s: %w", name, err)
+			return nil, fmt.Errorf("look for release %s: %w", name, c.objects.explained(err))
 		}
 		for _, s := range secrets.Items {
 			out = append(out, stored{"Secret", s.ObjectMeta, s.Data[recordKey]})
@@ -82,19 +89,20 @@ func (s stored) revision() int {
 func (s stored) status() installed.Status { return installed.Status(s.meta.Labels["status"]) }
 
 // adopt copies a record and deletes it where it was. A copy that is there already stays.
-func (r *records) adopt(ctx context.Context, s stored) error {
+func (c *Client) adopt(ctx context.Context, s stored) error {
 	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: s.meta.Name, Labels: s.meta.Labels},
+		ObjectMeta: metav1.ObjectMeta{Name: s.meta.Name, Labels: maps.Clone(s.meta.Labels)},
 		Type:       recordType, Data: map[string][]byte{recordKey: s.data},
 	}
-	_, err := r.secrets.Create(ctx, secret, metav1.CreateOptions{FieldManager: FieldManager})
+	c.sign(secret.Labels)
+	_, err := c.records.secrets.Create(ctx, secret, metav1.CreateOptions{FieldManager: FieldManager})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return err
 	}
 	if s.kind == "ConfigMap" {
-		err = r.core.ConfigMaps(s.meta.Namespace).Delete(ctx, s.meta.Name, metav1.DeleteOptions{})
+		err = c.core.ConfigMaps(s.meta.Namespace).Delete(ctx, s.meta.Name, metav1.DeleteOptions{})
 	} else {
-		err = r.core.Secrets(s.meta.Namespace).Delete(ctx, s.meta.Name, metav1.DeleteOptions{})
+		err = c.core.Secrets(s.meta.Namespace).Delete(ctx, s.meta.Name, metav1.DeleteOptions{})
 	}
 	if apierrors.IsNotFound(err) {
 		return nil

@@ -204,7 +204,7 @@ func (k *lookup) Get(_ context.Context, name string, opts metav1.GetOptions, sub
 	case err == nil:
 		k.all.note(q, seenDigest(obj.Object))
 	}
-	return obj, err
+	return obj, k.all.client.objects.explained(err)
 }
 
 // List implements dynamic.ResourceInterface.
@@ -215,7 +215,7 @@ func (k *lookup) List(_ context.Context, opts metav1.ListOptions) (*unstructured
 	}
 	list, err := k.api.List(k.all.ctx, opts)
 	if err != nil {
-		return list, err
+		return list, k.all.client.objects.explained(err)
 	}
 	parts := make([]string, 0, len(list.Items))
 	for i := range list.Items {

@@ -106,6 +106,8 @@ type objects struct {
 	watch    dynamic.Interface
 	parallel int
 	spare    Spare
+	// who is "<namespace>/<ServiceAccount>" that the requests go out as, "" the operator.
+	who string
 }
 
 // answer is the body of a response. Of the two errors that a response has, Raw's does
@@ -123,7 +125,7 @@ func (o *objects) get(ctx context.Context, it *item) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("get %s: %w", it.Ref, err)
+		return fmt.Errorf("get %s: %w", it.Ref, o.explained(err))
 	}
 	it.live = raw
 	return nil
@@ -135,7 +137,7 @@ func (o *objects) create(ctx context.Context, it *item) error {
 		Param("fieldManager", FieldManager).Param("fieldValidation", metav1.FieldValidationWarn).
 		Body(it.want).Do(ctx))
 	if err != nil {
-		return fmt.Errorf("create %s: %w", it.Ref, explained(err))
+		return fmt.Errorf("create %s: %w", it.Ref, o.explained(err))
 	}
 	it.live = raw
 	return nil
@@ -183,7 +185,7 @@ func (o *objects) patchOnce(ctx context.Context, it *item, release string, still
 		Param("fieldManager", FieldManager).Param("fieldValidation", metav1.FieldValidationWarn).
 		Body(text).Do(ctx))
 	if err != nil {
-		return fmt.Errorf("patch %s: %w", it.Ref, explained(err))
+		return fmt.Errorf("patch %s: %w", it.Ref, o.explained(err))
 	}
 	it.live = raw
 	return nil
@@ -276,7 +278,7 @@ func (o *objects) remove(ctx context.Context, it *item) error {
 		SetHeader("Accept", runtime.ContentTypeJSON).SetHeader("Content-Type", runtime.ContentTypeJSON).
 		Body([]byte(`{"propagationPolicy":"Background"}`)).Do(ctx).Error()
 	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete %s: %w", it.Ref, explained(err))
+		return fmt.Errorf("delete %s: %w", it.Ref, o.explained(err))
 	}
 	return nil
 }

@@ -52,21 +52,27 @@ func (c *Client) List(ctx context.Context) ([]installed.Release, error) {
 // record; Live is not known. Objects of kinds that the cluster does not have now are among
 // them. Without a deployed revision there are none.
 func (c *Client) Objects(ctx context.Context, name string) ([]installed.Manifested, error) {
-	items, _, err := c.deployedItems(ctx, name)
+	d, err := c.deployed(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("objects of release %s: %w", name, err)
 	}
-	return manifested(items), nil
+	return manifested(d.items), nil
 }
 
-// deployedItems are the objects of the newest deployed revision, in install order.
-func (c *Client) deployedItems(ctx context.Context, name string) ([]*item, *record, error) {
+// deployed is the newest deployed revision; the zero value when there is none.
+type deployed struct {
+	*record
+	items   []*item // in install order
+	account string  // who acts on them
+}
+
+func (c *Client) deployed(ctx context.Context, name string) (deployed, error) {
 	history, err := c.records.index(ctx, name)
 	if err != nil {
-		return nil, nil, err
+		return deployed{}, err
 	}
 	if len(history) > 0 && history[0].Status.Pending() {
-		return nil, nil, fmt.Errorf("revision %d is %s: %w", history[0].Revision, history[0].Status, ErrPending)
+		return deployed{}, fmt.Errorf("revision %d is %s: %w", history[0].Revision, history[0].Status, ErrPending)
 	}
 	for _, h := range history {
 		if h.Status != installed.Deployed {
@@ -74,15 +80,15 @@ func (c *Client) deployedItems(ctx context.Context, name string) ([]*item, *reco
 		}
 		rec, err := c.readable(ctx, h)
 		if err != nil {
-			return nil, nil, err
+			return deployed{}, err
 		}
 		if rec == nil {
 			continue
 		}
 		items, unserved, err := c.itemsOf(rec)
-		return append(items, unserved...), rec, err
+		return deployed{rec, append(items, unserved...), accountOf(history)}, err
 	}
-	return nil, nil, nil
+	return deployed{}, nil
 }
 
 // itemsOf are the objects of a revision, those of kinds that the cluster does not have apart.
@@ -139,13 +145,17 @@ func (c *Client) Repair(ctx context.Context, name string, objs []object.Ref) (in
 }
 
 func (c *Client) repair(ctx context.Context, name string, objs []object.Ref) (installed.Result, error) {
-	items, rec, err := c.deployedItems(ctx, name)
+	d, err := c.deployed(ctx, name)
 	if err != nil {
 		return installed.Result{}, err
 	}
-	if rec == nil {
+	if d.record == nil {
 		return installed.Result{}, fmt.Errorf("no deployed revision; install it first")
 	}
+	if c, err = c.as(d.account); err != nil {
+		return installed.Result{}, err
+	}
+	items, rec := d.items, d.record
 	chosen, err := pick(items, objs)
 	if err != nil {
 		return installed.Result{}, err

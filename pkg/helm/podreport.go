@@ -34,7 +34,7 @@ func (o *objects) whyNotFinished(ctx context.Context, it *item) string {
 	}
 	list, err := o.watch.Resource(corev1.SchemeGroupVersion.WithResource("pods")).Namespace(it.Namespace).List(ctx, opts)
 	if apierrors.IsForbidden(err) {
-		return "what its pods did cannot be told: " + explained(err).Error()
+		return "what its pods did cannot be told: " + o.explained(err).Error()
 	}
 	if err != nil || len(list.Items) == 0 {
 		return "it has no pod"

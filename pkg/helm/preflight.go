@@ -21,6 +21,10 @@ import (
 // in a namespace that is not there yet, cannot be asked about and pass. Every refusal is in
 // the joined error.
 func (c *Client) Preflight(ctx context.Context, req installed.Request, r installed.Rendered) error {
+	c, err := c.as(req.Module.Origin.ServiceAccount)
+	if err != nil {
+		return err
+	}
 	items, err := c.preflightItems(ctx, req, r)
 	if err != nil {
 		return err
@@ -99,22 +103,29 @@ func (o *objects) try(ctx context.Context, it *item, who claim) error {
 	if err := o.get(ctx, it); err != nil {
 		return err
 	}
+	if err := who.check(it); err != nil {
+		return err
+	}
+	err := o.wouldApply(ctx, it, who.name)
+	if it.live == nil && it.Namespace != "" && apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// wouldApply is apply without a change, of what is known of the object so far.
+func (o *objects) wouldApply(ctx context.Context, it *item, release string) error {
 	if it.live == nil {
 		_, err := answer(o.rest.Post().AbsPath(it.path()...).
 			SetHeader("Accept", runtime.ContentTypeJSON).SetHeader("Content-Type", runtime.ContentTypeJSON).
 			Param("fieldManager", FieldManager).Param("dryRun", metav1.DryRunAll).
 			Body(it.want).Do(ctx))
-		switch {
-		case err == nil, it.Namespace != "" && apierrors.IsNotFound(err):
-			return nil
-		default:
-			return fmt.Errorf("create %s: %w", it.Ref, explained(err))
+		if err != nil {
+			return fmt.Errorf("create %s: %w", it.Ref, o.explained(err))
 		}
+		return nil
 	}
-	if err := who.check(it); err != nil {
-		return err
-	}
-	merged, err := o.spared(ctx, it, who.name)
+	merged, err := o.spared(ctx, it, release)
 	if err != nil {
 		return err
 	}
@@ -127,7 +138,7 @@ func (o *objects) try(ctx context.Context, it *item, who claim) error {
 		Param("fieldManager", FieldManager).Param("dryRun", metav1.DryRunAll).
 		Body(text).Do(ctx))
 	if err != nil {
-		return fmt.Errorf("patch %s: %w", it.Ref, explained(err))
+		return fmt.Errorf("patch %s: %w", it.Ref, o.explained(err))
 	}
 	return nil
 }

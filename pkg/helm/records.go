@@ -49,16 +49,12 @@ var systemLabels = []string{"name", "owner", "status", "version", "createdAt", "
 
 // records are the release records of one namespace.
 type records struct {
-	core    corev1client.CoreV1Interface
 	secrets corev1client.SecretInterface
 	heads   metadata.ResourceInterface
 }
 
 func newRecords(cfg *rest.Config, h *http.Client, namespace string) (*records, error) {
-	pb := rest.CopyConfig(cfg)
-	pb.ContentType = runtime.ContentTypeProtobuf
-	pb.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	core, err := corev1client.NewForConfigAndClient(pb, h)
+	core, err := corev1client.NewForConfigAndClient(protobuf(cfg), h)
 	if err != nil {
 		return nil, err
 	}
@@ -67,10 +63,16 @@ func newRecords(cfg *rest.Config, h *http.Client, namespace string) (*records, e
 		return nil, err
 	}
 	return &records{
-		core:    core,
 		secrets: core.Secrets(namespace),
 		heads:   md.Resource(corev1.SchemeGroupVersion.WithResource("secrets")).Namespace(namespace),
 	}, nil
+}
+
+func protobuf(cfg *rest.Config) *rest.Config {
+	pb := rest.CopyConfig(cfg)
+	pb.ContentType = runtime.ContentTypeProtobuf
+	pb.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	return pb
 }
 
 // record is one stored revision with its payload.
@@ -132,7 +134,7 @@ func headOf(m *metav1.ObjectMeta) (installed.Release, bool) {
 		Updated:  unixLabel(m.Labels, m.CreationTimestamp.Time),
 		Instance: own[LabelInstance], InputDigest: own[LabelInputDigest], RenderDigest: own[LabelRenderDigest],
 		PredecessorChecksum: own[LabelPredecessor], Labels: own,
-		Rejected: own[LabelRejected],
+		Rejected: own[LabelRejected], Account: own[LabelAccount],
 	}, true
 }
 

@@ -45,6 +45,10 @@ func digest(parts ...string) string {
 // lookup fits no release, so that it is rendered and compared.
 func (c *Client) InputDigest(ctx context.Context, m *module.Descriptor, namespace string, v values.Snapshot) (string, error) {
 	defer c.observe(m.Name, "check-upgrade", time.Now())
+	c, err := c.as(m.Origin.ServiceAccount)
+	if err != nil {
+		return "", err
+	}
 	l, err := c.charts.load(m)
 	if err != nil {
 		return "", err
@@ -77,7 +81,16 @@ func (c *Client) ownDigest(l *loadedChart, m *module.Descriptor, namespace strin
 	if err != nil {
 		return "", err
 	}
-	return digest("input", m.Name, m.Digest, namespace, v.Digest(), string(labels), caps), nil
+	return c.digestAs("input", m.Name, m.Digest, namespace, v.Digest(), string(labels), caps), nil
+}
+
+// digestAs is a digest that differs where another account acts, so that a release is applied
+// anew, and says so, when its module gets another one.
+func (c *Client) digestAs(parts ...string) string {
+	if c.account != "" {
+		parts = append(parts, "as "+c.account)
+	}
+	return digest(parts...)
 }
 
 // Render renders the chart in process (C-434): always as an upgrade of revision 1, so
@@ -85,7 +98,11 @@ func (c *Client) ownDigest(l *loadedChart, m *module.Descriptor, namespace strin
 // template.
 func (c *Client) Render(ctx context.Context, req installed.Request) (installed.Rendered, error) {
 	defer c.observe(req.Module.Name, "template", time.Now())
-	out, err := c.render(ctx, req)
+	acting, err := c.as(req.Module.Origin.ServiceAccount)
+	if err != nil {
+		return installed.Rendered{}, fmt.Errorf("render module %s: %w", req.Module.Name, err)
+	}
+	out, err := acting.render(ctx, req)
 	if err != nil {
 		return installed.Rendered{}, fmt.Errorf("render module %s: %w", req.Module.Name, err)
 	}
@@ -141,7 +158,7 @@ func (c *Client) render(ctx context.Context, req installed.Request) (installed.R
 	if out.Hooks, err = writeDocuments(hooks); err != nil {
 		return installed.Rendered{}, err
 	}
-	out.RenderDigest = digest("render", req.Namespace, out.Manifest, out.Hooks)
+	out.RenderDigest = c.digestAs("render", req.Namespace, out.Manifest, out.Hooks)
 	return out, nil
 }
 

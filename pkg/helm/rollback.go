@@ -34,11 +34,14 @@ func (c *Client) Rollback(ctx context.Context, name, rejected, because string) (
 }
 
 func (c *Client) rollBack(ctx context.Context, name, rejected, because string) (installed.Result, error) {
-	a := &applying{Client: c}
-	var err error
-	if a.history, err = c.records.index(ctx, name); err != nil {
+	history, err := c.records.index(ctx, name)
+	if err != nil {
 		return installed.Result{}, err
 	}
+	if c, err = c.asInstalled(history); err != nil {
+		return installed.Result{}, err
+	}
+	a := &applying{Client: c, history: history}
 	if len(a.history) > 0 && a.history[0].Status.Pending() {
 		return installed.Result{}, fmt.Errorf("revision %d is %s: %w", a.history[0].Revision, a.history[0].Status, ErrPending)
 	}
@@ -96,6 +99,7 @@ func (a *applying) backRelease(to *record, rejected string) *release.Release {
 		l = map[string]string{}
 	}
 	maps.Copy(l, map[string]string{LabelInstance: a.cfg.Instance, LabelOrigin: OriginEmbedded, LabelRejected: rejected})
+	a.sign(l)
 	hooks := make([]*release.Hook, 0, len(to.Hooks))
 	for _, h := range to.Hooks {
 		again := *h

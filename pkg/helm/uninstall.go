@@ -35,6 +35,9 @@ func (c *Client) uninstall(ctx context.Context, name string) (installed.Result, 
 	if err != nil || len(history) == 0 || history[0].Status == statusRemoved {
 		return installed.Result{}, err
 	}
+	if c, err = c.asInstalled(history); err != nil {
+		return installed.Result{}, err
+	}
 	kinds := c.kinds()
 	b, err := c.readBefore(ctx, kinds, history)
 	if err != nil {
@@ -76,6 +79,7 @@ func (c *Client) delete(ctx context.Context, items []*item, b *before) (installe
 		rec.Labels = map[string]string{}
 	}
 	rec.Labels[installed.LabelRemoved] = "true"
+	c.sign(rec.Labels)
 	rec.Info.Description = "Objects deleted; what follows their end is in progress"
 	return res, c.records.update(ctx, rec, c.cfg.Now())
 }

@@ -65,9 +65,20 @@ type ID struct {
 // String is owner/name, unique in the process.
 func (id ID) String() string { return id.Owner.String() + "/" + id.Name }
 
+// Place is where an owner's hooks lie, and who they act as.
+type Place struct {
+	// Dir is the hooks directory, "" without one.
+	Dir string
+	// Account is a ServiceAccount of the operator's namespace; "" is the operator itself.
+	Account string
+}
+
 // Hook is an executable with its parsed configuration.
 type Hook struct {
 	ID
+	// Account is the ServiceAccount of the operator's namespace that its process, its object operations and
+	// the watches of its bindings act as; "" is the operator itself.
+	Account string
 	// Path is the absolute path of the executable.
 	Path string
 	// Digest is the SHA-256 of the executable in hex; facts it wrote carry it.

@@ -39,6 +39,8 @@ type Operations struct {
 // WatchHandler gets what a monitor sees. Calls for one monitor come one at a
 // time and must return quickly.
 type WatchHandler struct {
+	// Account is the ServiceAccount of the operator's namespace that lists and watches; "" is the operator itself.
+	Account string
 	// Event is a change that the binding listens to (C-124, C-145).
 	Event func(WatchEvent, Item)
 	// Room, which may be nil, is asked before Event: nil says that Event may be

@@ -32,7 +32,9 @@ type ConversionResponse struct {
 
 // Webhook is what a loaded hook answers for, and how to ask it.
 type Webhook struct {
-	Hook        ID
+	Hook ID
+	// Account is Hook.Account: it must have the right to make such webhooks itself.
+	Account     string
 	Admissions  []Admission
 	Conversions []Conversion
 	// Answer runs the hook once, outside of all lanes and in parallel to itself

@@ -13,9 +13,9 @@ import (
 
 // Executables runs the files of hooks directories.
 type Executables interface {
-	// Load asks every executable below dir, which may be "", for its configuration. It returns the hooks that
+	// Load asks every executable at a place for its configuration. It returns the hooks that
 	// answered even when others failed; the error names those.
-	Load(ctx context.Context, owner hook.Owner, dir string) ([]hook.Hook, error)
+	Load(ctx context.Context, owner hook.Owner, at hook.Place) ([]hook.Hook, error)
 	// Bind makes a hook callable.
 	Bind(h hook.Hook) hook.Func
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func taskOf(h *boundHook, name, group string) *task {
-	return &task{unit: NewUnit(h.Owner, ""), hook: h, context: hook.Context{Binding: name, Group: group}, queue: "q"}
+	return &task{unit: NewUnit(h.Owner, hook.Place{}), hook: h, context: hook.Context{Binding: name, Group: group}, queue: "q"}
 }
 
 func hookOf(module, name string) *boundHook {
@@ -150,7 +150,7 @@ func TestAGroupWaitsOnce(t *testing.T) { // C-166
 	h := hookOf("a", "h")
 	ln := &lane{}
 	for range 5 {
-		x := &task{unit: NewUnit(h.Owner, ""), hook: h, context: hook.Context{Binding: "b", Type: hook.TypeGroup, Group: "g"}}
+		x := &task{unit: NewUnit(h.Owner, hook.Place{}), hook: h, context: hook.Context{Binding: "b", Type: hook.TypeGroup, Group: "g"}}
 		if !ln.merge(x) {
 			ln.tasks = append(ln.tasks, x)
 		}

@@ -98,7 +98,7 @@ func (e *Engine) serve(ctx context.Context, u *Unit, p Pass) error {
 	var webhooks []hook.Webhook
 	for _, h := range u.hooks {
 		if len(h.Spec.Admissions)+len(h.Spec.Conversions) > 0 {
-			webhooks = append(webhooks, hook.Webhook{Hook: h.ID, Admissions: h.Spec.Admissions, Conversions: h.Spec.Conversions, Answer: e.answer(h)})
+			webhooks = append(webhooks, hook.Webhook{Hook: h.ID, Account: h.Account, Admissions: h.Spec.Admissions, Conversions: h.Spec.Conversions, Answer: e.answer(h)})
 		}
 	}
 	switch {
@@ -175,8 +175,9 @@ func (e *Engine) watchOne(ctx context.Context, u *Unit, h *boundHook, index int)
 	b := h.Spec.Kubernetes[index]
 	m := &monitor{index: index, binding: b}
 	handler := hook.WatchHandler{
-		Event: func(ev hook.WatchEvent, item hook.Item) { e.event(u, h, b, ev, item) },
-		Room:  func() <-chan struct{} { return e.lanes.room(laneName(u.Owner, b.Queue)) },
+		Account: h.Account,
+		Event:   func(ev hook.WatchEvent, item hook.Item) { e.event(u, h, b, ev, item) },
+		Room:    func() <-chan struct{} { return e.lanes.room(laneName(u.Owner, b.Queue)) },
 		Appeared: func() {
 			// Before the monitor is known, the start's own Synchronization is still to come.
 			if known := h.monitorAt(index); known != nil {

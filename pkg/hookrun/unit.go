@@ -20,7 +20,7 @@ type Unit struct {
 	phases *sync.Mutex
 
 	mu      sync.Mutex // guards the rest
-	dir     string     // the hooks directory, "" without one
+	at      hook.Place
 	hooks   []*boundHook
 	stage   stage
 	waiting int   // waited Synchronizations that have not succeeded
@@ -30,20 +30,22 @@ type Unit struct {
 	served  bool     // webhooks were registered
 }
 
-// NewUnit makes the unit of an owner whose hooks lie in dir, which may be "".
-func NewUnit(o hook.Owner, dir string) *Unit { return &Unit{Owner: o, dir: dir, phases: &sync.Mutex{}} }
-
-// Move has the unit read its hooks from another directory the next time it starts.
-func (u *Unit) Move(dir string) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.dir = dir
+// NewUnit makes the unit of an owner whose hooks lie at a place.
+func NewUnit(o hook.Owner, at hook.Place) *Unit {
+	return &Unit{Owner: o, at: at, phases: &sync.Mutex{}}
 }
 
-func (u *Unit) place() string {
+// Move has the unit read its hooks from another place the next time it starts.
+func (u *Unit) Move(to hook.Place) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.dir
+	u.at = to
+}
+
+func (u *Unit) place() hook.Place {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.at
 }
 
 // Loaded says whether the unit knows its hooks.

@@ -47,7 +47,7 @@ func (f *folder) add(name string, spec hook.Spec, run func(context.Context) erro
 	f.runs[name] = run
 }
 
-func (f *folder) Load(context.Context, hook.Owner, string) ([]hook.Hook, error) {
+func (f *folder) Load(context.Context, hook.Owner, hook.Place) ([]hook.Hook, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var out []hook.Hook

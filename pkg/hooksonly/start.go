@@ -92,7 +92,7 @@ func (c conductor) give(ctx context.Context, t *turn) {
 
 // load reads the configurations of hooks that are not known yet.
 func (c conductor) load(ctx context.Context, known map[string]bool) ([]*starting, error) {
-	hooks, err := c.cfg.Ports.Executables.Load(ctx, hook.Standalone, c.cfg.Dir)
+	hooks, err := c.cfg.Ports.Executables.Load(ctx, hook.Standalone, hook.Place{Dir: c.cfg.Dir})
 	hooks = slices.DeleteFunc(hooks, func(h hook.Hook) bool { return known[h.Name] })
 	units := c.hooks.Units(hook.Standalone, hooks)
 	all := make([]*starting, len(hooks))

@@ -50,6 +50,8 @@ type Release struct {
 	// Rejected is the input digest of an upgrade that failed and that this revision rolled back;
 	// RejectedBecause is why it failed, where it is known. Empty when the revision is no rollback of ours.
 	Rejected, RejectedBecause string
+	// Account is the ServiceAccount of the operator's namespace that the revision was applied as, "" for the operator.
+	Account string
 	// Labels are all labels of the release record that are not Helm's own.
 	Labels map[string]string
 }

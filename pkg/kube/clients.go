@@ -27,6 +27,9 @@ type Clients struct {
 
 	raw        rest.Interface    // for what is decoded here: lists and watches
 	operations dynamic.Interface // for the object operations of hooks (C-211)
+	bounded    *http.Client      // of operations
+	accounts   *accounts
+	account    string // who sends all of that; "" is the operator itself
 	observer   Observer
 	served     *served
 	ensured    *ensured
@@ -41,6 +44,7 @@ type options struct {
 	// nil is no limit
 	rate, operationRate flowcontrol.RateLimiter
 	fence               Fence
+	namespace           string
 }
 
 // WithObserver has o told of watches and requests; without it nobody is.
@@ -96,7 +100,7 @@ func NewClients(cfg *rest.Config, opts ...Option) (*Clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dynamic client for %s: %w", cfg.Host, err)
 	}
-	operations, err := newOperations(bare, o)
+	operations, bounded, err := newOperations(bare, o)
 	if err != nil {
 		return nil, err
 	}
@@ -113,21 +117,27 @@ func NewClients(cfg *rest.Config, opts ...Option) (*Clients, error) {
 		return nil, fmt.Errorf("discovery client for %s: %w", cfg.Host, err)
 	}
 	cached := memory.NewMemCacheClient(disc)
-	return &Clients{
+	c := &Clients{
 		REST: cfg, HTTP: httpClient, Dynamic: dyn, Metadata: md,
 		Discovery: cached, Mapper: restmapper.NewDeferredDiscoveryRESTMapper(cached),
-		raw: raw, operations: operations, observer: o.observer, served: newServed(disc), ensured: newEnsured(),
-	}, nil
+		raw: raw, operations: operations, bounded: bounded, observer: o.observer, served: newServed(disc), ensured: newEnsured(),
+	}
+	c.accounts = newAccounts(c, o.namespace)
+	return c, nil
 }
 
 // newOperations is the client of object operations: the same connections, a bound of its own.
-func newOperations(cfg *rest.Config, o options) (dynamic.Interface, error) {
+func newOperations(cfg *rest.Config, o options) (dynamic.Interface, *http.Client, error) {
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return &transport{next: next, component: "object_patcher", timeout: o.operationTimeout, limit: o.operationRate, observe: o.observer, fence: o.fence}
 	})
-	client, err := dynamic.NewForConfig(cfg)
+	h, err := rest.HTTPClientFor(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("client of object operations for %s: %w", cfg.Host, err)
+		return nil, nil, fmt.Errorf("client of object operations for %s: %w", cfg.Host, err)
 	}
-	return client, nil
+	client, err := dynamic.NewForConfigAndClient(cfg, h)
+	if err != nil {
+		return nil, nil, fmt.Errorf("client of object operations for %s: %w", cfg.Host, err)
+	}
+	return client, h, nil
 }

@@ -82,7 +82,7 @@ func (c *Clients) EnsureCRDs(ctx context.Context, crds []module.CRD, labels map[
 		g.Go(func() error {
 			got, err := c.ensureCRD(ctx, crd, labels)
 			if err != nil {
-				failed[n] = fmt.Errorf("CRD %s (%s): %w", crd.Name, crd.File, err)
+				failed[n] = fmt.Errorf("CRD %s (%s): %w", crd.Name, crd.File, c.refused(err))
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -203,7 +203,7 @@ func (c *Clients) CheckCRDs(ctx context.Context, crds []module.CRD, labels map[s
 			err = checkCRD(ctx, c.Dynamic, wanted)
 		}
 		if err != nil {
-			failed = append(failed, fmt.Errorf("CRD %s (%s): %w", crd.Name, crd.File, err))
+			failed = append(failed, fmt.Errorf("CRD %s (%s): %w", crd.Name, crd.File, c.refused(err)))
 		}
 	}
 	return errors.Join(failed...)

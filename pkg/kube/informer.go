@@ -15,6 +15,8 @@ import (
 
 // informerKey is what bindings must have in common to share an informer (C-156).
 type informerKey struct {
+	// clients are those of who reads: what one account may see is not shown to another.
+	clients                   *Clients
 	gvr                       schema.GroupVersionResource
 	namespace, labels, fields string
 	// alone is the only subscriber of an informer that is not shared, else nil.
@@ -213,7 +215,7 @@ func (l *informers) join(ctx context.Context, r resource, key informerKey, s sub
 	i, running := l.all[key]
 	if !running {
 		i = &informer{key: key, done: make(chan struct{}), subscribers: map[subscriber]bool{}}
-		i.feed = newFeed(l.clients.source(r, key.namespace), i, key.labels, key.fields, l.clients.discoveryChanged)
+		i.feed = newFeed(key.clients.source(r, key.namespace), i, key.labels, key.fields, l.clients.discoveryChanged)
 		i.feed.observer = &l.clients.observer
 		// An informer lives until its last subscriber left, not as long as the call that made it.
 		ctx, i.stop = context.WithCancel(context.WithoutCancel(ctx))

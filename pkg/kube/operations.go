@@ -31,7 +31,7 @@ func (c *Clients) Execute(ctx context.Context, ops []hook.Operation) error {
 	for _, op := range ops {
 		ref := target(op)
 		if err := c.execute(ctx, op, ref); err != nil {
-			failed = append(failed, fmt.Errorf("%s %s: %w", op.Verb, describe(ref), err))
+			failed = append(failed, fmt.Errorf("%s %s: %w", op.Verb, describe(ref), c.refused(err)))
 		}
 	}
 	return errors.Join(failed...)

@@ -65,10 +65,14 @@ func (w *Watcher) Watch(ctx context.Context, id hook.ID, b hook.Kubernetes, h ho
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("hook %s, binding %s: %w", id, b.Name, err)
 	}
+	clients, err := w.clients.As(h.Account)
+	if err != nil {
+		return nil, fmt.Errorf("hook %s, binding %s: %w", id, b.Name, err)
+	}
 	w.share(b.Filter)
 	m := newMonitor(id, b, h, &w.clients.observer, w.log.With("hook", id.String(), "binding", b.Name))
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	b1 := &bindingWatch{watcher: w, monitor: m, stop: stop}
+	b1 := &bindingWatch{watcher: w, clients: clients, monitor: m, stop: stop}
 	b1.wg.Go(func() { m.deliver(run, func() { b1.attend(run) }) })
 	if b.Resync > 0 {
 		b1.wg.Go(func() { b1.resync(run) })
@@ -76,7 +80,7 @@ func (w *Watcher) Watch(ctx context.Context, id hook.ID, b hook.Kubernetes, h ho
 	if b.Kind == "" {
 		return b1, nil // C-155: nothing is watched
 	}
-	r, err := w.clients.resolve(b.APIVersion, b.Kind)
+	r, err := clients.resolve(b.APIVersion, b.Kind)
 	switch {
 	case errors.Is(err, errNotServed):
 		b1.wg.Go(func() { b1.await(run) })
@@ -86,7 +90,7 @@ func (w *Watcher) Watch(ctx context.Context, id hook.ID, b hook.Kubernetes, h ho
 	}
 	if err != nil {
 		b1.Stop()
-		return nil, fmt.Errorf("hook %s, binding %s: %w", id, b.Name, err)
+		return nil, fmt.Errorf("hook %s, binding %s: %w", id, b.Name, clients.refused(err))
 	}
 	return b1, nil
 }
@@ -94,6 +98,7 @@ func (w *Watcher) Watch(ctx context.Context, id hook.ID, b hook.Kubernetes, h ho
 // bindingWatch ties a monitor to its informers.
 type bindingWatch struct {
 	watcher *Watcher
+	clients *Clients // of who lists and watches
 	monitor *monitor
 	stop    context.CancelFunc
 	wg      sync.WaitGroup
@@ -249,7 +254,7 @@ func (b *bindingWatch) await(ctx context.Context) {
 // answers asks the server whether it really serves r: discovery says so for a while
 // after a CRD was deleted, and before one can be used.
 func (b *bindingWatch) answers(ctx context.Context, r resource) error {
-	_, err := b.watcher.clients.client(r, "").List(ctx, metav1.ListOptions{Limit: 1})
+	_, err := b.clients.client(r, "").List(ctx, metav1.ListOptions{Limit: 1})
 	if apierrors.IsNotFound(err) {
 		return err
 	}
@@ -317,7 +322,7 @@ func (b *bindingWatch) selectNamespaces(ctx context.Context) ([]string, error) {
 	}
 	s := &selected{changed: b.monitor.due, monitor: b.monitor, only: spec.Namespaces, ready: make(chan struct{}), names: map[string]bool{}}
 	r := resource{gvr: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, kind: "Namespace"}
-	s.seat.take(ctx, b.watcher.informers, r, informerKey{gvr: r.gvr, labels: labels}, s)
+	s.seat.take(ctx, b.watcher.informers, r, informerKey{clients: b.clients, gvr: r.gvr, labels: labels}, s)
 	b.namespaces = s
 	if err := wait(ctx, s.ready, b.monitor); err != nil {
 		return nil, err
@@ -373,7 +378,7 @@ func (b *bindingWatch) join(ctx context.Context, namespace, labels string, annou
 		m.mu.Lock()
 		m.parts[p.key] = p
 		m.mu.Unlock()
-		key := informerKey{gvr: b.resource.gvr, namespace: namespace, labels: labels, fields: fields(name, m.binding.Fields)}
+		key := informerKey{clients: b.clients, gvr: b.resource.gvr, namespace: namespace, labels: labels, fields: fields(name, m.binding.Fields)}
 		p.seat.take(ctx, b.watcher.informers, b.resource, key, p)
 		parts = append(parts, p)
 	}

@@ -110,6 +110,8 @@ type Config struct {
 	LogLevel *slog.LevelVar
 
 	elector *leader.Elector // of Run; nil without HA
+	// accounts are the ServiceAccounts that modules from disk act as, by module: for tests.
+	accounts map[string]string
 }
 
 // Defaults is the Config of a start without flags.

@@ -19,8 +19,8 @@ type executables struct {
 }
 
 // Load lists both kinds by name. Where both have one name, the file is what runs.
-func (e executables) Load(ctx context.Context, o hook.Owner, dir string) ([]hook.Hook, error) {
-	hooks, err := e.Runner.Load(ctx, o, dir)
+func (e executables) Load(ctx context.Context, o hook.Owner, at hook.Place) ([]hook.Hook, error) {
+	hooks, err := e.Runner.Load(ctx, o, at)
 	if e.inProcess == nil {
 		return hooks, err
 	}
@@ -29,6 +29,7 @@ func (e executables) Load(ctx context.Context, o hook.Owner, dir string) ([]hook
 			err = errors.Join(err, fmt.Errorf("hook %s is a file and is built in too: rename one of them", h.ID))
 			continue
 		}
+		h.Account = at.Account
 		hooks = append(hooks, h)
 	}
 	slices.SortStableFunc(hooks, func(a, b hook.Hook) int { return cmp.Compare(a.Name, b.Name) })

@@ -47,7 +47,7 @@ func runHooks(ctx context.Context, cfg Config) error {
 	}
 	w := &hooksWiring{cfg: cfg, clients: clients, meter: m, cron: cron.New(cron.Config{Logger: cfg.Logger}),
 		parameters: newParameters(cfg.LogLevel, cfg.Logger)}
-	if w.exec, err = newRunner(cfg, kubeconfig, nil, nil); err != nil {
+	if w.exec, err = newRunner(cfg, kubeconfig, nil, nil, nil); err != nil {
 		return err
 	}
 	if w.webhooks, err = newWebhooks(cfg, clients, m, func(hook.Owner, string) {}); err != nil {

@@ -61,7 +61,7 @@ func clientOptions(cfg Config, m meter) []kube.Option {
 		}
 	}
 	return []kube.Option{kube.WithObserver(o), kube.WithRate(cfg.KubeQPS, cfg.KubeBurst), kube.WithOperationRate(cfg.OperationQPS, cfg.OperationBurst),
-		kube.WithOperationTimeout(cmp.Or(cfg.OperationTimeout, 10*time.Second))}
+		kube.WithAccounts(cfg.Namespace), kube.WithOperationTimeout(cmp.Or(cfg.OperationTimeout, 10*time.Second))}
 }
 
 // watchQueues shows the lanes.

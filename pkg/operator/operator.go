@@ -156,7 +156,11 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	}
 	m.print.store.Store(values)
 
-	if w.exec, err = newRunner(cfg, kubeconfig, m.print.text, func(o hook.Owner) []string { return probesOf(w.modules(mods), o) }); err != nil {
+	accounts, err := kube.NewKubeconfigs(clients, cfg.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	if w.exec, err = newRunner(cfg, kubeconfig, accounts.Kubeconfig, m.print.text, func(o hook.Owner) []string { return probesOf(w.modules(mods), o) }); err != nil {
 		return nil, err
 	}
 	w.cron = cron.New(cron.Config{Logger: cfg.Logger})
@@ -187,9 +191,9 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 		OrderPatience: cfg.OrderPatience, ParallelApply: cfg.ParallelApply, PurgeGrace: cfg.PurgeGrace, StalledAfter: cfg.StalledAfter, ShutdownGrace: cfg.ShutdownGrace,
 		Lost: cfg.lost(), Logger: cfg.Logger,
 		Ports: converge.Ports{
-			Executables: executables{w.exec, cfg.Hooks}, Watcher: kube.NewWatcher(clients, cfg.Logger), Scheduler: w.cron, Objects: clients,
-			Installer: w.helm, Tracker: w.tracker, Cluster: clients, Settings: w.store, Facts: w.store,
-			Webhooks: w.webhooks, Prober: w.prober,
+			Executables: executables{w.exec, cfg.Hooks}, Watcher: kube.NewWatcher(clients, cfg.Logger), Scheduler: w.cron, Objects: acting{clients},
+			Installer: w.helm, Tracker: w.tracker, Cluster: acting{clients}, Settings: w.store, Facts: w.store,
+			Webhooks: actingWebhooks{w.webhooks, clients}, Prober: w.prober,
 			Reporter: reporter{w.reporter, m.self, cfg.Progress, m.print}, Meter: m,
 		},
 	})
@@ -203,12 +207,12 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 }
 
 // newRunner makes what runs the executables of hooks.
-func newRunner(cfg Config, kubeconfig string, printed func(string) string, probes func(hook.Owner) []string) (*exec.Runner, error) {
+func newRunner(cfg Config, kubeconfig string, as func(context.Context, string, time.Duration) ([]byte, error), printed func(string) string, probes func(hook.Owner) []string) (*exec.Runner, error) {
 	env := os.Environ()
 	if kubeconfig != "" {
 		env = append(env, "KUBECONFIG="+kubeconfig)
 	}
-	return exec.New(exec.Config{TempDir: cfg.TempDir, Timeout: cfg.HookTimeout, KeepTempFiles: cfg.KeepTempFiles,
+	return exec.New(exec.Config{Kubeconfig: as, TempDir: cfg.TempDir, Timeout: cfg.HookTimeout, KeepTempFiles: cfg.KeepTempFiles,
 		Env: env, ProxyJSONLogs: cfg.ProxyJSONLogs, Limits: cfg.HookLimits, FilesLimit: cfg.HookFiles, Credential: cfg.HookUser, Printed: printed, Probes: probes, Allowed: cfg.allowed(), Logger: cfg.Logger})
 }
 

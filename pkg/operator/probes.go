@@ -17,7 +17,7 @@ func (w *wiring) probe(ctx context.Context, name string, c module.HealthCheck) e
 		return fmt.Errorf("module %s is in no modules directory any more", name)
 	}
 	vals, config := w.loop.HookValues(name)
-	return w.exec.Probe(ctx, exec.Probe{Module: name, Path: filepath.Join(m.Dir, c.Hook), Name: c.Hook, Timeout: c.Timeout,
+	return w.exec.Probe(ctx, exec.Probe{Module: name, Account: m.Origin.ServiceAccount, Path: filepath.Join(m.Dir, c.Hook), Name: c.Hook, Timeout: c.Timeout,
 		Values: vals, ConfigValues: config})
 }
 

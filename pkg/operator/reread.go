@@ -13,10 +13,19 @@ import (
 
 // readModules reads the modules' directories.
 func readModules(cfg Config) (*module.Set, error) {
-	return module.Load(cfg.moduleDirs(), module.LoadOptions{
+	set, err := module.Load(cfg.moduleDirs(), module.LoadOptions{
 		UnnumberedWeight: cfg.UnnumberedWeight, Strict: cfg.Strict, GlobalHooksDir: absolute(cfg.GlobalHooksDir),
 		CRDFilterPrefixes: strings.Split(cfg.CRDFilters, ","),
 	})
+	if err != nil {
+		return nil, err
+	}
+	for name, account := range cfg.accounts {
+		if m := set.Get(name); m != nil {
+			m.Origin.ServiceAccount = account
+		}
+	}
+	return set, nil
 }
 
 // watchModules puts modules in force that change on disk while the process runs.

@@ -116,9 +116,16 @@ fi`),
 		"modules/090-crds/crds/moved.yaml":             movedCRD("v1"),
 	})
 	b.chart("090-crds", shown("crds", "is", "here"))
-	b.settings(map[string]string{"kindsEnabled": "true", "crdsEnabled": "true"})
+	b.account("acts", "acts-home")
+	b.Config.ActAs("acts", "acts")
+	b.chart("110-acts", shown("acts", "is", "here"))
+	b.files(map[string]string{
+		"modules/110-acts/module.yaml":    "namespace: acts-home\n",
+		"modules/110-acts/hooks/start.sh": script("onStartup: 1", ""),
+	})
+	b.settings(map[string]string{"kindsEnabled": "true", "crdsEnabled": "true", "actsEnabled": "true"})
 	stop := b.start()
-	b.ready("crds", "kinds")
+	b.ready("crds", "kinds", "acts")
 	for range 2 { // the same message twice: an Event is counted up
 		b.edit("crdsEnabled", "perhaps")
 		b.wants("crds", "ConfigValid", "False")
@@ -308,6 +315,7 @@ func (b *bed) requests(auditLog string) map[right]bool {
 		var e struct {
 			Verb, RequestURI string
 			User             struct{ Username string }
+			ImpersonatedUser struct{ Username string }
 			ObjectRef        struct{ APIGroup, Resource, Subresource string }
 			ResponseStatus   struct{ Code int }
 		}
@@ -316,6 +324,10 @@ func (b *bed) requests(auditLog string) map[right]bool {
 		}
 		if e.ResponseStatus.Code == 403 {
 			b.t.Errorf("forbidden: %s %s", e.Verb, e.RequestURI)
+		}
+		if e.ImpersonatedUser.Username != "" { // what follows is the account's right
+			used[right{"", "serviceaccounts", "impersonate"}] = true
+			continue
 		}
 		resource := e.ObjectRef.Resource
 		if e.ObjectRef.Subresource != "" {

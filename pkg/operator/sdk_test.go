@@ -40,7 +40,7 @@ func bothWays(t *testing.T) (executable, inProcess hook.Hook, runExecutable, run
 			t.Error(err)
 		}
 	})
-	loaded, err := runner.Load(t.Context(), owner, dir)
+	loaded, err := runner.Load(t.Context(), owner, hook.Place{Dir: dir})
 	if err != nil || len(loaded) != 1 {
 		t.Fatalf("loaded %d hooks: %v", len(loaded), err)
 	}

@@ -34,7 +34,7 @@ type executables struct{ *World }
 
 // Load finds the hooks that were added for the owner; one whose name ends with
 // "!" has a broken configuration.
-func (w executables) Load(_ context.Context, o hook.Owner, _ string) ([]hook.Hook, error) {
+func (w executables) Load(_ context.Context, o hook.Owner, _ hook.Place) ([]hook.Hook, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []hook.Hook
@@ -79,8 +79,8 @@ func (w executables) Bind(h hook.Hook) hook.Func {
 	}
 }
 
-func (w executables) Enabled(ctx context.Context, module, _ string, vals, _ []byte) (bool, string, error) {
-	on, reason, err := w.answer(module, vals)
+func (w executables) Enabled(ctx context.Context, m *module.Descriptor, vals, _ []byte) (bool, string, error) {
+	on, reason, err := w.answer(m.Name, vals)
 	if err == nil || err.Error() != "hang" {
 		return on, reason, err
 	}
@@ -203,7 +203,7 @@ func (w scheduler) Add(crontab string, tick func()) (func(), error) {
 
 type objects struct{ *World }
 
-func (w objects) Execute(_ context.Context, ops []hook.Operation) error {
+func (w objects) Execute(_ context.Context, _ string, ops []hook.Operation) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, op := range ops {
@@ -423,10 +423,10 @@ func (w tracker) Drift(module string) []object.Drift {
 
 type cluster struct{ *World }
 
-func (w cluster) EnsureCRDs(_ context.Context, crds []module.CRD, _ map[string]string) error {
+func (w cluster) EnsureCRDs(_ context.Context, m *module.Descriptor, _ map[string]string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, c := range crds {
+	for _, c := range m.CRDs {
 		w.note("crd "+c.Name, "apply")
 		if e := w.failing["crd "+c.Name]; e != "" {
 			return errors.New(e)
@@ -435,7 +435,7 @@ func (w cluster) EnsureCRDs(_ context.Context, crds []module.CRD, _ map[string]s
 	return nil
 }
 
-func (w cluster) CheckCRDs(context.Context, []module.CRD, map[string]string) error { return nil }
+func (w cluster) CheckCRDs(context.Context, *module.Descriptor, map[string]string) error { return nil }
 
 func (w cluster) EnsureNamespace(_ context.Context, name, _, _ string) error {
 	w.mu.Lock()
