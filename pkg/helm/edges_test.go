@@ -734,3 +734,42 @@ func TestVendoredChartsFollowHelmsRules(t *testing.T) { // C-440
 		t.Errorf("%d labels on the chart hooks\n%s", n, r.Hooks)
 	}
 }
+
+// An API server that goes away between the two last writes of an upgrade leaves one deployed
+// revision in the end, and so does a kill there, once the release is looked at (C-437).
+func TestOneRevisionIsDeployedInTheEnd(t *testing.T) {
+	p := newPlace(t)
+	m := func(v string) *module.Descriptor { return aModule(t, "web", files{"templates/a.yaml": cm("a", v)}) }
+	p.apply(m("1"), "")
+	refused := 0
+	c := p.answering(func(r *http.Request) bool {
+		fails := r.Method != http.MethodGet && strings.HasSuffix(r.URL.Path, "web.v1") && refused < 2
+		if fails {
+			refused++
+		}
+		return fails
+	})
+	req, r := p.render(m("2"), "")
+	ok(c.Upgrade(t.Context(), req, r))(t)
+	if got := p.deployed("web"); refused != 2 || got != "[2]" {
+		t.Errorf("after %d refusals the revisions %s are deployed, expected the newest alone", refused, got)
+	}
+	list := ok(p.kube.CoreV1().Secrets(p.ops).List(t.Context(), metav1.ListOptions{LabelSelector: "owner=helm,name=web,version=1"}))(t)
+	list.Items[0].Labels["status"] = "deployed"
+	ok(p.kube.CoreV1().Secrets(p.ops).Update(t.Context(), &list.Items[0], metav1.UpdateOptions{}))(t)
+	ok(p.Repair(t.Context(), "web", nil))(t)
+	if got := p.deployed("web"); got != "[2]" {
+		t.Errorf("after a look the revisions %s are deployed, expected the newest alone", got)
+	}
+}
+
+// deployed are the revisions of a release whose record says deployed.
+func (p *place) deployed(name string) string {
+	p.t.Helper()
+	list := ok(p.kube.CoreV1().Secrets(p.ops).List(p.t.Context(), metav1.ListOptions{LabelSelector: "owner=helm,status=deployed,name=" + name}))(p.t)
+	var out []string
+	for _, s := range list.Items {
+		out = append(out, s.Labels["version"])
+	}
+	return fmt.Sprint(out)
+}

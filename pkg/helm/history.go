@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"helm.sh/helm/v3/pkg/release"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/addon-operator/addon-operator/pkg/installed"
 )
@@ -116,18 +118,34 @@ func (b *before) add(c *Client, kinds *kinds, rec *record, unsure bool) error {
 }
 
 // supersede marks every deployed revision of history superseded, of which read may be
-// loaded already. Helm takes the newest of several deployed ones, so nothing is wrong
+// loaded already. While the API server is away it is tried again for a while: nothing else could
+// be applied meanwhile. Helm takes the newest of several deployed ones, so nothing is wrong
 // with the release when that fails.
 func (c *Client) supersede(ctx context.Context, history []installed.Release, read *record, by int) {
+	ctx, stop := context.WithTimeout(ctx, supersedeFor)
+	defer stop()
 	for _, h := range history {
-		if h.Status != installed.Deployed {
+		if h.Status != installed.Deployed || h.Revision >= by {
 			continue
 		}
-		if err := c.supersedeOne(ctx, h, read, by); err != nil && !apierrors.IsNotFound(err) {
-			c.cfg.Logger.Warn("superseded revision is still called deployed", "module", h.Name, "revision", h.Revision, "error", err)
+		err := wait.PollUntilContextCancel(ctx, supersedeAgain, true, func(ctx context.Context) (bool, error) {
+			err := c.supersedeOne(ctx, h, read, by)
+			if err == nil || apierrors.IsNotFound(err) {
+				return true, nil
+			}
+			c.cfg.Logger.Warn("superseded revision is still called deployed; trying again", "module", h.Name, "revision", h.Revision, "error", err)
+			return false, nil
+		})
+		if err != nil {
+			return // the next action, or the look at the release after a restart, does it
 		}
 	}
 }
+
+const (
+	supersedeFor   = 5 * time.Minute
+	supersedeAgain = 2 * time.Second
+)
 
 func (c *Client) supersedeOne(ctx context.Context, h installed.Release, read *record, by int) error {
 	rec := read

@@ -156,6 +156,13 @@ func (c *Client) repair(ctx context.Context, name string, objs []object.Ref) (in
 		return installed.Result{}, err
 	}
 	items, rec := d.items, d.record
+	if objs == nil { // an operator that was killed may have left an older one deployed
+		history, err := c.records.index(ctx, name)
+		if err != nil {
+			return installed.Result{}, err
+		}
+		c.supersede(ctx, history, nil, rec.Version)
+	}
 	chosen, err := pick(items, objs)
 	if err != nil {
 		return installed.Result{}, err
