@@ -94,6 +94,7 @@ func newSite(t *testing.T, nodes string) *site {
 	s.config.ModulesDir = filepath.Join(root, "modules")
 	s.config.GlobalHooksDir = filepath.Join(root, "global-hooks")
 	s.config.TempDir = filepath.Join(dir, "tmp")
+	s.config.CacheDir = filepath.Join(dir, "cache")
 	s.config.ListenAddress = unusedAddress(t)
 	s.config.DebugSocket = filepath.Join(dir, "s")
 	s.config.Logger = slog.New(slog.NewTextHandler(s.log, nil))

@@ -71,6 +71,9 @@ func newStartSettings(flags *pflag.FlagSet) *startSettings {
 	s.text(&s.cfg.GlobalHooksDir, "global-hooks-dir", "directory with global hooks", "ADDON_OPERATOR_GLOBAL_HOOKS_DIR", "GLOBAL_HOOKS_DIR")
 	s.number(&s.cfg.UnnumberedWeight, "unnumbered-modules-order", "weight of modules without a numeric prefix", "ADDON_OPERATOR_UNNUMBERED_MODULES_ORDER", "UNNUMBERED_MODULES_ORDER")
 	s.text(&s.cfg.TempDir, "tmp-dir", "directory for the files of running hooks", "ADDON_OPERATOR_TMP_DIR", "SHELL_OPERATOR_TMP_DIR")
+	s.cfg.Version = versionText()
+	s.text(&s.cfg.CacheDir, "cache-dir", "directory for modules fetched from registries; it should outlive the process", "ADDON_OPERATOR_CACHE_DIR")
+	s.size(&s.cfg.CacheSize, "cache-size", "bound of that directory in bytes", "ADDON_OPERATOR_CACHE_SIZE")
 	s.text(&s.cfg.Namespace, "namespace", "the operator's namespace", "ADDON_OPERATOR_NAMESPACE", "SHELL_OPERATOR_NAMESPACE")
 	s.text(&s.cfg.ConfigMap, "config-map", "name of the ConfigMap with the settings", "ADDON_OPERATOR_CONFIG_MAP")
 	s.text(&s.host, "prometheus-listen-address", "address of the HTTP endpoints", "ADDON_OPERATOR_LISTEN_ADDRESS", "SHELL_OPERATOR_LISTEN_ADDRESS")
@@ -153,6 +156,11 @@ func (b binder) list(p *[]string, name, usage string, env ...string) {
 
 func (b binder) number(p *int, name, usage string, env ...string) {
 	b.flags.IntVar(p, name, *p, usage)
+	b.bind(name, env)
+}
+
+func (b binder) size(p *int64, name, usage string, env ...string) {
+	b.flags.Int64Var(p, name, *p, usage)
 	b.bind(name, env)
 }
 

@@ -3,6 +3,7 @@ package operator
 import (
 	"github.com/addon-operator/addon-operator/pkg/metrics"
 	"github.com/addon-operator/addon-operator/pkg/report"
+	"github.com/addon-operator/addon-operator/pkg/rollout"
 	"github.com/addon-operator/addon-operator/pkg/status"
 )
 
@@ -12,10 +13,13 @@ type reporter struct {
 	self     *metrics.Self
 	progress func(status.Module)
 	print    *printer
+	channels *rollout.Engine
 }
 
 func (r reporter) Report(m status.Module) {
+	m.Origin = r.channels.Origin(m.Name)
 	m = r.print.status(m)
+	defer r.channels.ModuleChanged()
 	r.cluster.Report(m)
 	if m.Gone {
 		r.self.ForgetModule(m.Name)

@@ -103,6 +103,12 @@ type Config struct {
 	Webhooks webhook.Config
 	// Hooks, if set, are hooks inside the process, beside those that are files.
 	Hooks *sdk.Registry
+	// CacheDir keeps what was fetched from registries, CacheSize bounds it in bytes. It should outlive the
+	// process: the way back from a bad version goes through it.
+	CacheDir  string
+	CacheSize int64
+	// Version is the operator's own, for modules that require one.
+	Version string
 	// Progress, if set, is called with every status of a module; it must return quickly.
 	Progress func(status.Module)
 	Logger   *slog.Logger
@@ -118,6 +124,7 @@ type Config struct {
 func Defaults() Config {
 	return Config{
 		ConfigMap: "addon-operator", ModulesDir: "modules", GlobalHooksDir: "global-hooks", TempDir: exec.DefaultTempDir(),
+		CacheDir: filepath.Join(os.TempDir(), "addon-operator-cache"), CacheSize: 2 << 30,
 		UnnumberedWeight: 1, CRDLabels: "heritage=addon-operator", CRDFilters: "doc-,_", HelmHistoryMax: 10,
 		HelmTimeout: 20 * time.Minute, ListenAddress: "0.0.0.0:9650", MetricsPrefix: "addon_operator_",
 		DebugSocket: "/var/run/addon-operator/debug.socket", HookTimeout: 10 * time.Minute, OrderPatience: 15 * time.Second,

@@ -81,6 +81,7 @@ func (tr *troupe) join(pod string) *replica {
 	own.Config.ListenAddress = net.JoinHostPort("127.0.0."+strconv.Itoa(tr.members), tr.port)
 	own.Config.DebugSocket += pod
 	own.Config.TempDir = filepath.Join(tr.Dir, "tmp-"+pod)
+	own.Config.CacheDir = filepath.Join(tr.Dir, "cache-"+pod)
 	r := &replica{bed: &own, pod: pod}
 	r.process = own.launch(tr.binary, "ADDON_OPERATOR_HA=true", "ADDON_OPERATOR_POD="+pod, "STAGE="+tr.Dir,
 		"VALIDATING_WEBHOOK_LISTEN_ADDRESS=127.0.0."+strconv.Itoa(tr.members), "CONVERSION_WEBHOOK_LISTEN_ADDRESS=127.0.0."+strconv.Itoa(tr.members))

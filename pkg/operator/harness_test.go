@@ -76,6 +76,7 @@ func newBedOn(t *testing.T, cluster *testkit.LocalCluster) *bed {
 	b.Config.ModulesDir = filepath.Join(b.Dir, "modules")
 	b.Config.GlobalHooksDir = filepath.Join(b.Dir, "global-hooks")
 	b.Config.TempDir = filepath.Join(b.Dir, "tmp")
+	b.Config.CacheDir = filepath.Join(b.Dir, "cache")
 	b.Config.ListenAddress = freePort(t)
 	b.Config.DebugSocket = filepath.Join(sockets, "s")
 	b.Config.OrderPatience = 2 * time.Second

@@ -116,6 +116,7 @@ type wiring struct {
 	inspect  *inspector
 	meter    meter
 	webhooks *webhook.Server
+	channels *channels
 	prober   *probe.Prober
 
 	parameters *parameters
@@ -150,6 +151,21 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 	if err != nil {
 		return nil, err
 	}
+	if w.helm, err = helm.New(helm.Config{REST: clients.REST, Discovery: clients.Discovery, Mapper: clients.Mapper,
+		Namespace: cfg.Namespace, Instance: cfg.instance(), Labels: extra, HistoryMax: cfg.HelmHistoryMax,
+		Timeout: cfg.HelmTimeout, Spare: func(ctx context.Context, release string, ref object.Ref) []string {
+			return w.tracker.Spared(ctx, release, ref)
+		},
+		Logger: cfg.Logger}); err != nil {
+		return nil, err
+	}
+	w.reporter = report.New(report.Config{Dynamic: clients.Dynamic, Client: typed, Namespace: cfg.Namespace, ConfigMap: cfg.ConfigMap, Logger: cfg.Logger})
+	if w.channels, err = newChannels(ctx, cfg, mods, conf, facts.Channels, clients, typed, w.helm, w.reporter, m, func() { w.loop.Touch() }); err != nil {
+		return nil, err
+	}
+	if mods, err = w.channels.engine.Set(); err != nil {
+		return nil, err
+	}
 	values, err := store.New(mods, facts)
 	if err != nil {
 		return nil, err
@@ -164,16 +180,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 		return nil, err
 	}
 	w.cron = cron.New(cron.Config{Logger: cfg.Logger})
-	if w.helm, err = helm.New(helm.Config{REST: clients.REST, Discovery: clients.Discovery, Mapper: clients.Mapper,
-		Namespace: cfg.Namespace, Instance: cfg.instance(), Labels: extra, HistoryMax: cfg.HelmHistoryMax,
-		Timeout: cfg.HelmTimeout, Spare: func(ctx context.Context, release string, ref object.Ref) []string {
-			return w.tracker.Spared(ctx, release, ref)
-		},
-		Logger: cfg.Logger}); err != nil {
-		return nil, err
-	}
 	w.tracker = kube.NewTracker(clients, labels.SelectorFromSet(extra), func(m string, drifted bool) { w.loop.ObjectsChanged(m, drifted) }, cfg.Logger)
-	w.reporter = report.New(report.Config{Dynamic: clients.Dynamic, Client: typed, Namespace: cfg.Namespace, ConfigMap: cfg.ConfigMap, Logger: cfg.Logger})
 
 	w.prober = probe.New(probe.Config{Hook: w.probe, Notify: func(m string) { w.loop.ChecksChanged(m) }})
 
@@ -189,14 +196,15 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 		Modules: mods, Store: values, Settings: conf, Facts: facts, GlobalHooksDir: cmp.Or(mods.GlobalHooksDir, hooksDir),
 		Namespace: cfg.Namespace, Instance: cfg.instance(), CRDLabels: extra, IgnoreRelease: cfg.HelmIgnoreRelease,
 		OrderPatience: cfg.OrderPatience, ParallelApply: cfg.ParallelApply, PurgeGrace: cfg.PurgeGrace, StalledAfter: cfg.StalledAfter, ShutdownGrace: cfg.ShutdownGrace,
-		Lost: cfg.lost(), Logger: cfg.Logger,
+		Lost: cfg.lost(), Channels: w.channels.engine.Memory, Logger: cfg.Logger,
 		Ports: converge.Ports{
 			Executables: executables{w.exec, cfg.Hooks}, Watcher: kube.NewWatcher(clients, cfg.Logger), Scheduler: w.cron, Objects: acting{clients},
 			Installer: w.helm, Tracker: w.tracker, Cluster: acting{clients}, Settings: w.store, Facts: w.store,
 			Webhooks: actingWebhooks{w.webhooks, clients}, Prober: w.prober,
-			Reporter: reporter{w.reporter, m.self, cfg.Progress, m.print}, Meter: m,
+			Reporter: reporter{w.reporter, m.self, cfg.Progress, m.print, w.channels.engine}, Meter: m,
 		},
 	})
+	w.channels.engine.Drive(driven{w.loop, w.store.Look})
 	m.watchQueues(func() []hookrun.Queue { return append(passes(w.loop), w.loop.Queues()...) })
 	m.self.WatchProgress(func() (bool, int) {
 		_, converged, unsettled := w.loop.Progress()
@@ -235,6 +243,7 @@ func (w *wiring) run(ctx context.Context, f *front) error {
 	})
 	group.Go(func() error { return ended(ctx, w.store.Run(ctx, w.applySettings)) })
 	group.Go(func() error { return ended(ctx, w.watchModules(ctx)) })
+	group.Go(func() error { return ended(ctx, w.channels.run(ctx)) })
 	group.Go(func() error { return ended(ctx, w.cron.Run(ctx)) })
 	group.Go(func() error { return ended(ctx, w.webhooks.Run(ctx)) })
 	group.Go(func() error { return ended(ctx, w.validateConfigMap(ctx)) })

@@ -80,6 +80,7 @@ func (p ports) serveHandlers(ctx context.Context, public, socket, remote http.Ha
 
 // applySettings puts a reading of the ConfigMap in force, and logs it where that is asked for (C-383).
 func (w *wiring) applySettings(s settings.Settings) {
+	defer w.channels.engine.Settings(s)
 	w.loop.ApplySettings(s)
 	if !w.logConfig.Load() {
 		return

@@ -47,8 +47,7 @@ const rereads = 5
 func (w *wiring) reread(ctx context.Context) {
 	set, err := w.readAtRest()
 	if err == nil {
-		err = w.loop.Replace(ctx, set)
-		w.store.Look() // other leaves may be secret now
+		w.channels.engine.Embedded(set)
 	}
 	if err != nil && ctx.Err() == nil {
 		w.meter.DiscoverFailed()

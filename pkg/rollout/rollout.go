@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -289,12 +290,23 @@ func (e *Engine) async(ctx context.Context, key string, f func(ctx context.Conte
 	}
 	e.busy[key] = true
 	e.work.Go(func() {
-		then := f(ctx)
+		then := e.recovered(ctx, key, f)
 		select {
 		case e.done <- func() { delete(e.busy, key); then() }:
 		case <-ctx.Done():
 		}
 	})
+}
+
+// recovered turns a panic, such as one about files of strangers, into a line in the log.
+func (e *Engine) recovered(ctx context.Context, key string, f func(ctx context.Context) func()) (then func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			e.log.Error("work for a channel panicked; this is a bug", "work", key, "panic", r, "stack", string(debug.Stack()))
+			then = func() {}
+		}
+	}()
+	return f(ctx)
 }
 
 // earlier is the earlier of two times, zero being never.

@@ -24,4 +24,3 @@ type Hold struct {
 	While string
 	Layer values.Map
 }
-

@@ -38,6 +38,9 @@ func newSecretTexts(mods *module.Set) *secretTexts {
 
 // allow adds the names of modules to those that are no secrets.
 func (k *secretTexts) allow(mods *module.Set) {
+	if k.of != nil {
+		return // what is tried is no module yet
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	keep := maps.Clone(k.keep) // a set that is in use asks the old one
