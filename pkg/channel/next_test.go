@@ -141,9 +141,11 @@ func TestAVersionThatDoesNotGetWellIsTakenBack(t *testing.T) {
 		}, ReasonHealthLost},
 		"its containers restart again and again": {func(l *life) {
 			l.applied(true)
-			for range 8 {
+			for range 6 {
 				l.with(func(s *Situation) { s.Now = s.Now.Add(4 * time.Minute); s.Run.Restarts++ })
 			}
+			l.wakes(time.Minute) // the end of all patience comes before that of the soak
+			l.pass(time.Minute)
 		}, ReasonHealthLost},
 	} {
 		t.Run(name, func(t *testing.T) {

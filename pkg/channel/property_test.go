@@ -45,6 +45,8 @@ type world struct {
 	restarts   int64
 	lastVals   string
 	log        []string
+	// undone are the values and the retry with which a digest was rolled back last.
+	undone map[string]source.Rejected
 	// reached counts what the histories came to.
 	reached map[source.Phase]int
 }
@@ -60,7 +62,7 @@ const uid = "6e1f6e5c-0000-4000-8000-000000000001"
 
 func newWorld(t *testing.T, seed uint64, reached map[source.Phase]int) *world {
 	r := rand.New(rand.NewPCG(seed, 1))
-	w := &world{t: t, r: r, reached: reached, module: "prometheus", kinds: map[string]kind{}, cache: map[string]artifact.Meta{}, orders: map[string]source.Order{}, checked: map[string]string{}, on: true}
+	w := &world{t: t, r: r, reached: reached, undone: map[string]source.Rejected{}, module: "prometheus", kinds: map[string]kind{}, cache: map[string]artifact.Meta{}, orders: map[string]source.Order{}, checked: map[string]string{}, on: true}
 	w.now = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	w.up = w.now
 	if r.IntN(10) == 0 {
@@ -381,7 +383,11 @@ func (w *world) check(s Situation, step Step) {
 		if !allowed(e.From, e.Release.Phase) {
 			w.fail("%s went from %q to %q", e.Release.Name(), e.From, e.Release.Phase)
 		}
+		if e.Release.Phase == source.RollingBack {
+			w.undone[e.Release.Digest] = source.Rejected{Values: s.Values, Retried: s.Orders[e.Release.Name()].Retry}
+		}
 		if e.Release.Phase == source.Deployed {
+			delete(w.undone, e.Release.Digest)
 			w.deployed(s, e.Release)
 		}
 		if e.Release.Phase == source.Applying && e.From == source.Preflight {
@@ -459,11 +465,10 @@ func (w *world) tried(s Situation, r source.Release) {
 
 // begun: nobody tries again by itself what was rolled back.
 func (w *world) begun(s Situation, r source.Release) {
-	for _, x := range s.Track.Rejected {
-		retry := s.Orders[r.Name()].Retry
-		if x.Digest == r.Digest && x.Digest != "" && x.Values == s.Values && (retry == "" || retry == x.Retried) {
-			w.fail("%s was rejected and is tried again unasked", r.Name())
-		}
+	x, was := w.undone[r.Digest]
+	retry := s.Orders[r.Name()].Retry
+	if was && x.Values == s.Values && (retry == "" || retry == x.Retried) {
+		w.fail("%s was rolled back and is tried again unasked", r.Name())
 	}
 }
 

@@ -114,7 +114,7 @@ type Window struct {
 	TimeZone string
 }
 
-// Freeze is a time in which nothing begins; From is in, To is not.
+// Freeze is a time in which no upgrade begins; From is in, To is not.
 type Freeze struct{ From, To time.Time }
 
 // Phase is where a release is in its life.
