@@ -128,7 +128,7 @@ func (o *objects) outcome(ctx context.Context, it *item) (installed.Compared, er
 		Body(text).Do(ctx).Raw()
 	if err != nil { // the difference as it is written, and why it cannot be applied
 		cmp.Note = "applying it would fail: " + o.explained(err).Error()
-		return cmp, nil //nolint:nilerr // it is what the comparison shows
+		return cmp, nil
 	}
 	cmp.Then = then
 	return cmp, nil
