@@ -3,6 +3,7 @@ package operator_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,9 +23,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	k8sschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/addon-operator/addon-operator/pkg/report"
+	"github.com/addon-operator/addon-operator/pkg/source"
 	"github.com/addon-operator/addon-operator/pkg/testkit"
 )
 
@@ -157,12 +163,55 @@ fi`),
 	b.eventually(func() bool { return b.module("kinds") == nil }, "its Module resource is gone")
 	b.converged()
 	stop()
+	b.showReleases()
 
 	used := b.requests(filepath.Join(cluster.Dir, "audit.log"))
 	for r := range granted {
 		if why := unseen(r); !used[r] && why == "" {
 			t.Errorf("deploy/rbac.yaml grants %s of %s.%s, but nothing needed it", r.verb, r.resource, r.group)
 		}
+	}
+}
+
+// showReleases shows a source and a release, and takes the release away, with the operator's token.
+func (b *bed) showReleases() {
+	b.t.Helper()
+	cfg, err := clientcmd.BuildConfigFromFlags("", b.Config.KubeConfig)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r := report.New(report.Config{Dynamic: dynamic.NewForConfigOrDie(cfg), Client: kubernetes.NewForConfigOrDie(cfg), Namespace: deployed, ConfigMap: deployed, Logger: b.Config.Logger})
+	ctx, stop := context.WithCancel(b.ctx)
+	ended := make(chan error)
+	go func() { ended <- r.Run(ctx) }()
+	made := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "addon-operator.io/v1alpha1", "kind": "ModuleSource", "metadata": map[string]any{"name": "rights"},
+		"spec": map[string]any{"url": "oci://127.0.0.1:1/none", "suspend": true, "verify": map[string]any{"keys": []any{"-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----"}}}}}
+	if _, err := b.Dynamic.Resource(report.Sources).Create(b.ctx, made, metav1.CreateOptions{}); err != nil {
+		b.t.Fatal(err)
+	}
+	r.ReportSource(source.Status{Name: "rights", Modules: 3})
+	rel := source.Release{Module: "rights", Version: "1.0.0", Digest: "sha256:0123456789", Phase: source.Pending}
+	r.ReportRelease(rel)
+	shows := func(res k8sschema.GroupVersionResource, name, field string) bool {
+		o, err := b.Dynamic.Resource(res).Get(b.ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return false
+		}
+		_, ok, _ := unstructured.NestedFieldNoCopy(o.Object, "status", field)
+		return ok
+	}
+	b.eventually(func() bool {
+		return shows(report.Sources, "rights", "modules") && shows(report.Releases, rel.Name(), "phase")
+	}, "both show their state")
+	if err := r.KeepReleases(b.ctx, nil); err != nil {
+		b.t.Error(err)
+	}
+	if err := b.Dynamic.Resource(report.Sources).Delete(b.ctx, "rights", metav1.DeleteOptions{}); err != nil {
+		b.t.Error(err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		b.t.Error(err)
 	}
 }
 
