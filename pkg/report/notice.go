@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/source"
@@ -15,30 +17,50 @@ import (
 // noticeTimeout bounds one call of a webhook.
 const noticeTimeout = 10 * time.Second
 
-// RolledBack tells the webhook of an update policy of a release that was undone, by one POST of JSON with the
-// fields operator, module, version, digest, source, channel, reason, message and time. An answer other than
-// 2xx is an error; it is not tried again.
-func (r *Reporter) RolledBack(ctx context.Context, url string, s source.Release) error {
-	text, err := json.Marshal(map[string]any{"operator": r.instance(), "module": s.Module, "version": s.Version, "digest": s.Digest, "source": s.Source,
-		"channel": s.Channel, "phase": s.Phase, "reason": s.Reason, "message": s.Message, "time": time.Now().UTC().Format(time.RFC3339)})
+// rollback is what a receiver gets.
+type rollback struct {
+	Operator string       `json:"operator"` // NAMESPACE.CONFIGMAP
+	Module   string       `json:"module"`
+	Version  string       `json:"version"`
+	Digest   string       `json:"digest"`
+	Source   string       `json:"source"`
+	Channel  string       `json:"channel,omitempty"`
+	Release  string       `json:"release"` // name of the ModuleRelease
+	Phase    source.Phase `json:"phase"`
+	Reason   string       `json:"reason"`
+	Message  string       `json:"message"`
+	Time     time.Time    `json:"time"`
+}
+
+// RolledBack tells the webhook of an update policy of a release that was undone, with one POST of JSON; it
+// is not tried again, and redirects are not followed. The error, an answer other than 2xx included, does not repeat the URL's query, which may hold a token.
+func (r *Reporter) RolledBack(ctx context.Context, to string, rel source.Release) error {
+	body, err := json.Marshal(rollback{r.instance(), rel.Module, rel.Version, rel.Digest, rel.Source, rel.Channel, rel.Name(), rel.Phase, rel.Reason, rel.Message, rel.Since.UTC()})
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithTimeout(ctx, noticeTimeout)
-	defer stop()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(text))
+	ctx, cancel := context.WithTimeout(ctx, noticeTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("spec.update.rollbackWebhook %q: %w", url, err)
+		return errors.New("rollbackWebhook: expected an http or https URL")
 	}
+	shown := (&url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Path: req.URL.Path}).String()
 	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
+	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("rollback webhook: %w", err)
+		var inner *url.Error
+		if errors.As(err, &inner) {
+			err = inner.Err
+		}
+		return fmt.Errorf("rollbackWebhook %s: %w", shown, err)
 	}
-	defer func() { _ = res.Body.Close() }()
-	_, _ = io.CopyN(io.Discard, res.Body, 64<<10)
-	if res.StatusCode/100 != 2 {
-		return fmt.Errorf("rollback webhook %s answered %s; expected 2xx", url, res.Status)
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10))
+	if res.StatusCode < 200 || res.StatusCode > 299 {
+		return fmt.Errorf("rollbackWebhook %s answered %s, expected 2xx", shown, res.Status)
 	}
 	return nil
 }

@@ -318,7 +318,7 @@ func (e *Engine) tellMove(ctx context.Context, t channel.Transition, s channel.S
 			err := e.cfg.Ports.Reporter.RolledBack(ctx, s.Policy.RollbackWebhook, r)
 			return func() {
 				if err != nil {
-					e.log.Error("the webhook was not told of a rollback", "url", s.Policy.RollbackWebhook, "module", r.Module, "error", err)
+					e.log.Error("the webhook was not told of a rollback", "module", r.Module, "error", err)
 				}
 			}
 		})

@@ -28,12 +28,12 @@ func TestARollbackIsToldToAWebhookOnce(t *testing.T) {
 		w.WriteHeader(answers[req.URL.Path])
 	}))
 	defer server.Close()
-	r := report.New(report.Config{})
+	r := report.New(report.Config{Namespace: "ns", ConfigMap: "cm"})
 	rel := source.Release{Module: "m", Version: "1.1.0", Digest: "sha256:0123456789", Source: "corp", Channel: "ea", Phase: source.RolledBack, Reason: "Unhealthy", Message: "why", Since: at(3)}
 	if err := r.RolledBack(t.Context(), server.URL+"/ok?token=hunter22", rel); err != nil {
 		t.Error(err)
 	}
-	want := []map[string]any{{"module": "m", "version": "1.1.0", "digest": "sha256:0123456789", "source": "corp", "channel": "ea", "release": "m-1.1.0-01234567",
+	want := []map[string]any{{"operator": "ns.cm", "phase": "RolledBack", "module": "m", "version": "1.1.0", "digest": "sha256:0123456789", "source": "corp", "channel": "ea", "release": "m-1.1.0-01234567",
 		"reason": "Unhealthy", "message": "why", "time": "2026-11-22T10:03:00Z"}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
