@@ -150,15 +150,16 @@ func (s Subject) walk(t Target, running string) Target {
 	if !known || upgradable(goal, running) {
 		return t
 	}
-	for _, step := range steps(t, running) {
-		meta, known := s.Metas[step.Digest]
-		if known && !upgradable(meta, running) {
-			return t.stay(ReasonUpgradePath, "module %s runs version %s, and version %s on the way to %s upgrades from %s only: the channel's path needs a step between", s.Module, running, step.Version, t.Goal.Version, meta.UpgradeFrom)
-		}
-		t.Ref = step
-		return t
+	ahead := steps(t, running)
+	if len(ahead) == 0 {
+		return t.stay(ReasonUpgradePath, "module %s runs version %s, and version %s upgrades from %s only: the channel's path lists no step between", s.Module, running, t.Goal.Version, goal.UpgradeFrom)
 	}
-	return t.stay(ReasonUpgradePath, "module %s runs version %s, and version %s upgrades from %s only: the channel's path lists no step between", s.Module, running, t.Goal.Version, goal.UpgradeFrom)
+	step := ahead[0]
+	if meta, known := s.Metas[step.Digest]; known && !upgradable(meta, running) {
+		return t.stay(ReasonUpgradePath, "module %s runs version %s, and version %s on the way to %s upgrades from %s only: the channel's path needs a step between", s.Module, running, step.Version, t.Goal.Version, meta.UpgradeFrom)
+	}
+	t.Ref = step
+	return t
 }
 
 // steps are the versions of the path between what runs and the goal, lowest first.

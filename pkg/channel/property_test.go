@@ -539,7 +539,7 @@ func TestPropertiesHoldOverRandomHistories(t *testing.T) {
 	reached := map[source.Phase]int{}
 	for i := range uint64(histories) {
 		w := newWorld(t, seed+i, reached)
-		for range 12 {
+		for range 9 {
 			e := all[w.r.IntN(len(all))]
 			w.log = append(w.log, e.name)
 			e.do(w)
