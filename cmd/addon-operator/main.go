@@ -42,7 +42,7 @@ func run(args []string) error {
 	root.RunE = start.RunE
 	root.Args = cobra.NoArgs
 	root.Flags().AddFlagSet(start.Flags())
-	root.AddCommand(start, moduleCommand(), globalCommand(), planCommand(), queueCommand(), configCommand(), graphCommand(), rawCommand(), hooks, channelCommand(), doctorCommand(), migrateCommand(), releaseCommand(), versionCommand(), debugOptionsCommand())
+	root.AddCommand(start, moduleCommand(), globalCommand(), planCommand(), queueCommand(), configCommand(), graphCommand(), rawCommand(), hooks, channelCommand(), bundleCommand(), doctorCommand(), migrateCommand(), releaseCommand(), versionCommand(), debugOptionsCommand())
 	root.SetArgs(likeGoTest(args))
 	return root.ExecuteContext(ctx)
 }

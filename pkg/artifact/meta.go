@@ -75,13 +75,7 @@ func CheckName(name string) error {
 	if name == GlobalName {
 		return nil
 	}
-	if err := module.CheckName(name); err != nil {
-		return err
-	}
-	if key := values.Key(name); module.LooksLikeSetting(key) {
-		return fmt.Errorf("its values key %s looks like a setting of another module; rename it", key)
-	}
-	return nil
+	return module.ReservedName(name)
 }
 
 // CheckVersion wants a version of https://semver.org that fits into a tag.

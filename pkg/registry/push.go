@@ -215,13 +215,7 @@ func ReadMeta(ctx context.Context, remote Remote, module, digest string) (artifa
 		return artifact.Meta{}, err
 	}
 	defer s.rest()
-	_, texts, err := s.read(ctx, moduleRepo(module), digest, func(m ocispec.Manifest) ([]ocispec.Descriptor, error) {
-		layers, err := moduleLayers(m)
-		if err != nil {
-			return nil, err
-		}
-		return layers[1:2], nil
-	})
+	_, texts, err := s.read(ctx, moduleRepo(module), digest, metaLayer)
 	if err != nil {
 		return artifact.Meta{}, err
 	}
@@ -233,6 +227,14 @@ func ReadMeta(ctx context.Context, remote Remote, module, digest string) (artifa
 		return artifact.Meta{}, named(s.name(moduleRepo(module), digest), fail(errIntegrity, "%v", err))
 	}
 	return meta, nil
+}
+
+func metaLayer(m ocispec.Manifest) ([]ocispec.Descriptor, error) {
+	layers, err := moduleLayers(m)
+	if err != nil {
+		return nil, err
+	}
+	return layers[1:2], nil
 }
 
 // Resolve answers the digest of a module's version by its tag. Tags can be moved: what a
