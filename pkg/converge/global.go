@@ -81,8 +81,8 @@ func (p globalPass) run(ctx context.Context, why reason) error {
 	if p.rehook.Swap(false) {
 		p.log.Info("global hooks changed; they start anew")
 		p.hooks.Stop(p.global)
-		if set := p.Modules(); set.GlobalHooksDir != "" {
-			p.global.Move(hook.Place{Dir: set.GlobalHooksDir, Account: set.GlobalOrigin.ServiceAccount})
+		if set := p.Modules(); set.GlobalHooks != "" {
+			p.global.Move(hook.Place{Dir: set.GlobalHooks, Account: set.GlobalOrigin.ServiceAccount})
 		}
 		p.store.Doubt(hook.Global)
 	}

@@ -14,6 +14,7 @@ import (
 	helmtime "helm.sh/helm/v3/pkg/time"
 
 	"github.com/addon-operator/addon-operator/pkg/installed"
+	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/object"
 )
 
@@ -187,7 +188,7 @@ func (a *applying) newRelease() (*release.Release, error) {
 		revision = a.history[0].Revision + 1
 	}
 	labels := map[string]string{
-		LabelInstance: a.cfg.Instance, LabelOrigin: OriginEmbedded,
+		LabelInstance: a.cfg.Instance, LabelOrigin: originOf(a.req.Module),
 		LabelInputDigest: a.rendered.InputDigest, LabelRenderDigest: a.rendered.RenderDigest,
 	}
 	a.sign(labels)
@@ -356,4 +357,12 @@ func (c *Client) sweepOne(ctx context.Context, it *item, unsure bool) (kept bool
 		return true, nil
 	}
 	return false, c.objects.remove(ctx, it)
+}
+
+// originOf is the value of LabelOrigin: releases of modules that come from a source are never purged.
+func originOf(m *module.Descriptor) string {
+	if m.Origin.Source != "" {
+		return OriginSource
+	}
+	return OriginEmbedded
 }

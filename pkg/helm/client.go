@@ -35,6 +35,8 @@ const (
 
 	// OriginEmbedded is the origin of modules that lie in the operator's own directories.
 	OriginEmbedded = "embedded"
+	// OriginSource is the origin of modules that a ModuleSource brings.
+	OriginSource = "source"
 )
 
 // ErrPending: the newest revision belongs to an action that has not ended. Recover

@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,7 +99,7 @@ func (a *applying) backRelease(to *record, rejected string) *release.Release {
 	if l == nil {
 		l = map[string]string{}
 	}
-	maps.Copy(l, map[string]string{LabelInstance: a.cfg.Instance, LabelOrigin: OriginEmbedded, LabelRejected: rejected})
+	maps.Copy(l, map[string]string{LabelInstance: a.cfg.Instance, LabelOrigin: cmp.Or(l[LabelOrigin], OriginEmbedded), LabelRejected: rejected})
 	a.sign(l)
 	hooks := make([]*release.Hook, 0, len(to.Hooks))
 	for _, h := range to.Hooks {

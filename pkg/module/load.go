@@ -55,7 +55,7 @@ func Load(dirs []string, opts LoadOptions) (*Set, error) {
 	if opts.CRDFilterPrefixes == nil {
 		opts.CRDFilterPrefixes = DefaultCRDFilterPrefixes()
 	}
-	set := &Set{GlobalHooksDir: opts.GlobalHooksDir, GlobalStatic: values.Map{}, Broken: map[string]error{}, Incomplete: len(dirs) == 0}
+	set := &Set{GlobalHooksDir: opts.GlobalHooksDir, GlobalHooks: GlobalHooks(opts.GlobalHooksDir), GlobalStatic: values.Map{}, Broken: map[string]error{}, Incomplete: len(dirs) == 0}
 	var err error
 	if set.GlobalSchema, err = globalSchema(opts.GlobalHooksDir); err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func Load(dirs []string, opts LoadOptions) (*Set, error) {
 // directories say of global stays.
 func (s *Set) WithGlobal(dir string, origin Origin) (*Set, error) {
 	out := *s
-	out.GlobalHooksDir, out.GlobalOrigin = dir, origin
+	out.GlobalHooksDir, out.GlobalHooks, out.GlobalOrigin = dir, GlobalHooks(dir), origin
 	var err error
 	if out.GlobalSchema, err = globalSchema(dir); err != nil {
 		return nil, err
@@ -107,6 +107,15 @@ func (s *Set) WithGlobal(dir string, origin Origin) (*Set, error) {
 	}
 	out.GlobalHooksDigest, err = globalHooksDigest(dir)
 	return &out, err
+}
+
+// GlobalHooks is where the hooks of a folder of global hooks lie: in its directory hooks, or else beside the
+// schemas (C-007).
+func GlobalHooks(dir string) string {
+	if sub := filepath.Join(dir, "hooks"); dir != "" && isDir(sub) {
+		return sub
+	}
+	return dir
 }
 
 // globalHooksDigest covers everything that global hooks may use.

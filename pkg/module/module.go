@@ -149,8 +149,9 @@ type Set struct {
 	GlobalSchema schema.Set
 	// GlobalDigest covers the two, GlobalHooksDigest the files of global hooks; hex SHA-256.
 	GlobalDigest, GlobalHooksDigest string
-	// GlobalHooksDir is the absolute path of the global hooks in force, GlobalOrigin where they come from.
-	GlobalHooksDir string
+	// GlobalHooksDir is the absolute path of the folder of global hooks in force, GlobalHooks that of the hooks
+	// themselves (GlobalHooks of it), GlobalOrigin where they come from.
+	GlobalHooksDir, GlobalHooks string
 	GlobalOrigin   Origin
 	// Libraries are the absolute paths of library charts that modules depend on.
 	Libraries []string

@@ -11,6 +11,7 @@ import (
 
 	"github.com/addon-operator/addon-operator/pkg/exec"
 	"github.com/addon-operator/addon-operator/pkg/leader"
+	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/sdk"
 	"github.com/addon-operator/addon-operator/pkg/status"
 	"github.com/addon-operator/addon-operator/pkg/webhook"
@@ -184,13 +185,10 @@ func (c *Config) moduleDirs() []string {
 // hooksDir is where global hooks lie (C-007).
 func (c *Config) hooksDir() (string, error) {
 	dir := absolute(c.GlobalHooksDir)
-	if sub := filepath.Join(dir, "hooks"); isDir(sub) {
-		return sub, nil
-	}
 	if !isDir(dir) {
 		return "", fmt.Errorf("global hooks directory %s does not exist: name another with --global-hooks-dir", dir)
 	}
-	return dir, nil
+	return module.GlobalHooks(dir), nil
 }
 
 func absolute(dir string) string {

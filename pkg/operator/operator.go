@@ -193,7 +193,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 		return nil, err
 	}
 	w.loop = converge.New(converge.Config{
-		Modules: mods, Store: values, Settings: conf, Facts: facts, GlobalHooksDir: cmp.Or(mods.GlobalHooksDir, hooksDir),
+		Modules: mods, Store: values, Settings: conf, Facts: facts, GlobalHooksDir: cmp.Or(mods.GlobalHooks, hooksDir),
 		Namespace: cfg.Namespace, Instance: cfg.instance(), CRDLabels: extra, IgnoreRelease: cfg.HelmIgnoreRelease,
 		OrderPatience: cfg.OrderPatience, ParallelApply: cfg.ParallelApply, PurgeGrace: cfg.PurgeGrace, StalledAfter: cfg.StalledAfter, ShutdownGrace: cfg.ShutdownGrace,
 		Lost: cfg.lost(), Channels: w.channels.engine.Memory, Logger: cfg.Logger,

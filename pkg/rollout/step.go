@@ -218,7 +218,7 @@ func (e *Engine) afterGlobal(name string, target channel.Target) (channel.Delay,
 // available says that a release's files can be had without a registry.
 func (e *Engine) available(name string, r source.Release) bool {
 	if r.Embedded() {
-		return e.onDisk(name)
+		return e.onDisk(name) && e.embeddedVersion(name) == r.Version
 	}
 	p := e.placed[r.Digest]
 	if p == nil {
@@ -257,7 +257,11 @@ func (e *Engine) tryOut(ctx context.Context, name string, r source.Release, dige
 		e.checks[r.Name()] = check{values: digest}
 		return
 	}
-	e.async(ctx, "preflight "+r.Name(), func(ctx context.Context) func() {
+	work := "preflight " + r.Name()
+	if !e.busy[work] {
+		delete(e.checks, r.Name()) // the outcome of a try before
+	}
+	e.async(ctx, work, func(ctx context.Context) func() {
 		err := e.loop.Preflight(ctx, d)
 		return func() {
 			if ctx.Err() != nil {
