@@ -190,7 +190,7 @@ func TestChannelCommandsFromKeygenToRollback(t *testing.T) {
 		if short := p.must(t, "log", "stable", "-n", "1"); strings.Contains(short, "stable-6 ") || !strings.Contains(short, "rollout") {
 			t.Error(short)
 		}
-		if out := p.must(t, "verify", "stable"); !strings.Contains(out, "7 documents of its history and 1 artifacts") {
+		if out := p.must(t, "verify", "stable"); !strings.Contains(out, "documents of its history: 7, artifacts: 1\n") {
 			t.Error(out)
 		}
 		if out := p.must(t, "diff", "stable-3", "stable-4"); !strings.Contains(out, "hello 1.1.0 > 1.0.0") {
@@ -332,7 +332,7 @@ func TestPromotionFromAnotherRegistry(t *testing.T) {
 	shop.refused(t, 1, []string{"signature does not match"}, args...)
 	shop.must(t, append(args, "--from-verify-key", filepath.Join(team.dir, "release.pub"))...)
 	server.Down()
-	if out := shop.must(t, "verify", "stable"); !strings.Contains(out, "1 artifacts were read") {
+	if out := shop.must(t, "verify", "stable"); !strings.Contains(out, "artifacts: 1\n") {
 		t.Error(out)
 	}
 	if a, b := shop.document(t, "stable").Modules["hello"], "1.0.0"; a.Version != b || a.From != "ea" {

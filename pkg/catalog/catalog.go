@@ -129,6 +129,14 @@ func (d Document) Entry(module string) (Entry, bool) {
 	return *d.Global, true
 }
 
+// Lifetime is how long the document justifies upgrades from its creation; zero is for ever.
+func (d Document) Lifetime() time.Duration {
+	if d.ExpiresAt.IsZero() {
+		return 0
+	}
+	return d.ExpiresAt.Sub(d.CreatedAt)
+}
+
 // Names are the modules that are listed, sorted, and Global last if it is.
 func (d Document) Names() []string {
 	names := sorted(d.Modules)

@@ -37,7 +37,8 @@ const (
 	Altered ChangeKind = "altered"
 )
 
-// Diff lists what the document after says differently; seq, previous and createdAt are no differences.
+// Diff lists what the document after says differently; seq, previous and createdAt are no differences, nor is a later
+// expiry as long as documents live as long as before.
 // What concerns the channel comes first, then modules by name, then Global.
 func Diff(before, after Document) []Change {
 	out := headChanges(before, after)
@@ -81,11 +82,11 @@ func headChanges(a, b Document) []Change {
 	if a.Rollout != b.Rollout {
 		add("rollout: %s > %s", a.Rollout, b.Rollout)
 	}
-	if !a.ExpiresAt.Equal(b.ExpiresAt) {
-		add("expires: %s > %s", expiry(a.ExpiresAt), expiry(b.ExpiresAt))
+	if a.Lifetime() != b.Lifetime() {
+		add("expires: %s > %s", expiry(a), expiry(b))
 	}
 	if !sameMap(a.Annotations, b.Annotations) {
-		add("annotations: %v > %v", a.Annotations, b.Annotations)
+		add("annotations: %s > %s", texts(a.Annotations), texts(b.Annotations))
 	}
 	return out
 }
@@ -98,11 +99,11 @@ func (r Rollout) String() string {
 	return fmt.Sprintf("%d waves, %s apart", r.Waves, time.Duration(r.Interval))
 }
 
-func expiry(t time.Time) string {
-	if t.IsZero() {
+func expiry(d Document) string {
+	if d.Lifetime() == 0 {
 		return "never"
 	}
-	return stamp(t)
+	return "after " + d.Lifetime().String()
 }
 
 func entryChanges(name string, a, b Entry) []Change {
@@ -133,7 +134,7 @@ func entryChanges(name string, a, b Entry) []Change {
 		add(Altered, "path: %s > %s", list(versions(a.Path)), list(versions(b.Path)))
 	}
 	if !sameMap(a.Annotations, b.Annotations) {
-		add(Altered, "annotations: %v > %v", a.Annotations, b.Annotations)
+		add(Altered, "annotations: %s > %s", texts(a.Annotations), texts(b.Annotations))
 	}
 	return out
 }
@@ -168,6 +169,15 @@ func urgency(e Entry) string {
 		return Normal
 	}
 	return e.Urgency
+}
+
+// texts are annotations in one line.
+func texts(m map[string]string) string {
+	var out []string
+	for _, k := range sorted(m) {
+		out = append(out, k+"="+m[k])
+	}
+	return list(out)
 }
 
 func sameMap(a, b map[string]string) bool {

@@ -34,7 +34,7 @@ func Next(former []byte, now time.Time, edits ...Edit) (Document, error) {
 		d.CreatedAt = whole(before.CreatedAt)
 	}
 	if !before.ExpiresAt.IsZero() {
-		d.ExpiresAt = d.CreatedAt.Add(before.ExpiresAt.Sub(before.CreatedAt))
+		d.ExpiresAt = d.CreatedAt.Add(before.Lifetime())
 	}
 	for _, edit := range edits {
 		if err := edit(&d); err != nil {

@@ -408,9 +408,10 @@ func TestDiffSaysWhatChangedInWords(t *testing.T) {
 	before := stable()
 	before.Modules["old"] = Entry{Ref: ref("1.0.0", "1"), PromotedAt: noon}
 	before.Modules["steady"] = Entry{Ref: ref("1.0.0", "1"), PromotedAt: noon}
-	before.ExpiresAt = noon.Add(time.Hour)
+	before.ExpiresAt = before.CreatedAt.Add(72 * time.Hour)
 	after := mustNext(t, before,
 		Promote("prometheus", "2.7.1", ea(), Promotion{Urgency: Security, Keep: 2}), Remove("old"), Put("loki", ref("1.0.0", "1"), Promotion{}),
+		Put("steady", ref("1.0.0", "1"), Promotion{Annotations: map[string]string{"ticket": "1", "by": "me"}}),
 		Promote(Global, "1.9.0", ea(), Promotion{}), Yank("prometheus", "2.6.2", "broken"),
 		SetRollout(Rollout{Waves: 4, Interval: Duration(6 * time.Hour)}), SetLifetime(0))
 	var got []string
@@ -419,12 +420,13 @@ func TestDiffSaysWhatChangedInWords(t *testing.T) {
 	}
 	want := []string{
 		"altered: rollout: all at once > 4 waves, 6h0m0s apart",
-		"altered: expires: 2026-03-01T13:00:00Z > never",
+		"altered: expires: after 72h0m0s > never",
 		"added: loki 1.0.0 (sha256:111111111111) is new",
 		"removed: old 1.0.0 is no longer listed",
 		"upgraded: prometheus 2.6.4 > 2.7.1 (sha256:aaaaaaaaaaaa), from ea, security",
 		"yanked: prometheus 2.6.2 is yanked: broken",
 		"altered: prometheus offers beside it: 2.6.3, 2.6.2 > 2.6.4, 2.6.3",
+		"altered: steady annotations: none > by=me, ticket=1",
 		"added: global 1.9.0 (sha256:999999999999) is new, from ea",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -433,7 +435,7 @@ func TestDiffSaysWhatChangedInWords(t *testing.T) {
 	if c := Diff(after, before); len(c) != len(want) {
 		t.Errorf("the way back: %+v", c)
 	}
-	if c := Diff(before, mustNext(t, before, SetLifetime(time.Hour))); len(c) != 0 {
-		t.Errorf("a renewal to the same hour: %+v", c)
+	if c := Diff(before, mustNext(t, before)); len(c) != 0 {
+		t.Errorf("a renewal: %+v", c)
 	}
 }

@@ -42,7 +42,7 @@ func (p Plan) WriteChanges(w io.Writer) {
 		fmt.Fprintln(w, " ", c.Text)
 	}
 	if len(changes) == 0 {
-		fmt.Fprintln(w, "  nothing but a new number")
+		fmt.Fprintln(w, "  renewed")
 	}
 }
 
@@ -104,7 +104,9 @@ type Logged struct {
 	Seq       int64     `json:"seq"`
 	CreatedAt time.Time `json:"createdAt"`
 	Digest    string    `json:"digest"`
-	SignedBy  string    `json:"signedBy"`
+	// Previous is the digest of the document before, empty in the first.
+	Previous string `json:"previous,omitempty"`
+	SignedBy string `json:"signedBy"`
 	// Changes are from the document before; of the oldest that is known they are all it lists.
 	Changes []catalog.Change `json:"changes"`
 }
@@ -113,8 +115,8 @@ type Logged struct {
 func Log(heads []Head) []Logged {
 	out := make([]Logged, 0, len(heads))
 	for i, h := range heads {
-		l := Logged{Seq: h.Seq, CreatedAt: h.CreatedAt, Digest: catalog.Digest(h.Bytes), SignedBy: h.SignedBy, Changes: []catalog.Change{}}
-		before := catalog.Document{Channel: h.Channel, ExpiresAt: h.ExpiresAt, Rollout: h.Rollout}
+		l := Logged{Seq: h.Seq, CreatedAt: h.CreatedAt, Digest: catalog.Digest(h.Bytes), Previous: h.Previous, SignedBy: h.SignedBy, Changes: []catalog.Change{}}
+		before := catalog.Document{Channel: h.Channel, CreatedAt: h.CreatedAt, ExpiresAt: h.ExpiresAt, Rollout: h.Rollout}
 		if i+1 < len(heads) {
 			before = heads[i+1].Document
 		}
@@ -131,6 +133,12 @@ func WriteLog(w io.Writer, channel string, log []Logged) {
 		for _, c := range l.Changes {
 			fmt.Fprintln(w, " ", c.Text)
 		}
+		switch {
+		case l.Previous == "":
+			fmt.Fprintln(w, "  begins")
+		case len(l.Changes) == 0:
+			fmt.Fprintln(w, "  renewed")
+		}
 	}
 }
 
@@ -138,7 +146,7 @@ func WriteLog(w io.Writer, channel string, log []Logged) {
 func (a Audit) Write(w io.Writer) {
 	fmt.Fprintf(w, "channel %s is at seq %d of %s, expires %s, signed with key %s\n", a.Head.Channel, a.Head.Seq, stamp(a.Head.CreatedAt),
 		expiry(a.Head.ExpiresAt), catalog.ShortID(a.Head.SignedBy))
-	fmt.Fprintf(w, "%d documents of its history and %d artifacts were read\n", a.Documents, a.Artifacts)
+	fmt.Fprintf(w, "read and verified: documents of its history: %d, artifacts: %d\n", a.Documents, a.Artifacts)
 	for _, p := range a.Problems {
 		fmt.Fprintln(w, "problem:", p)
 	}
