@@ -179,6 +179,9 @@ func newLoader(cfg Config, charts *helm.Client) (*loader, error) {
 	}
 	sweepRuns(cfg.CacheDir)
 	dir, err := os.MkdirTemp(cfg.CacheDir, runPrefix+strconv.Itoa(os.Getpid())+"-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755) //nolint:gosec // hooks may run as another user
+	}
 	if err != nil {
 		return nil, fmt.Errorf("--cache-dir: %w", err)
 	}

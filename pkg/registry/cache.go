@@ -35,7 +35,12 @@ type cachedBlob struct{ size, used int64 }
 
 func newCache(dir string, most int64, log *slog.Logger) (*cache, error) {
 	c := &cache{dir: filepath.Join(dir, "sha256"), max: most, log: log, blobs: map[string]*cachedBlob{}, held: map[string]int{}}
-	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+	// Others may pass through dir, as hooks that run as another user do, and see nothing of the cache.
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = os.MkdirAll(c.dir, 0o700)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("cache of artifacts: %w", err)
 	}
 	entries, err := os.ReadDir(c.dir)
