@@ -234,6 +234,11 @@ func (l *loader) Global(a artifact.Artifact, digest string) (string, error) {
 	return l.unpack(a, digest)
 }
 
+// Drop implements rollout.Loader.
+func (l *loader) Drop(digest string) {
+	_ = os.RemoveAll(filepath.Join(l.dir, strings.TrimPrefix(digest, "sha256:"))) // what is left goes with the process
+}
+
 // WithGlobal implements rollout.Loader.
 func (l *loader) WithGlobal(set *module.Set, dir string, origin module.Origin) (*module.Set, error) {
 	return set.WithGlobal(dir, origin)

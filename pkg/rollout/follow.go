@@ -23,7 +23,7 @@ type feed struct{ source, channel string }
 type follow struct {
 	url      string
 	document *catalog.Document
-	// keys is the digest of what the document was verified with.
+	// keys is the digest of what the newest document was verified with, "" before there was one.
 	keys     string
 	manifest string // of the document
 	seen     string // manifest digest of the newest answer, taken or refused
@@ -32,8 +32,13 @@ type follow struct {
 	failures int
 	// reason and message say why the newest poll brought nothing; reason is "" when it did.
 	reason, message string
-	absent          bool // the source has no such channel
+	// refused is why the document in seen was not taken; zero when it was.
+	refused refusal
+	absent  bool // the source has no such channel
 }
+
+// refusal is why a document is not taken.
+type refusal struct{ reason, message string }
 
 // Reasons of a ModuleSource's Ready condition.
 const (
@@ -115,10 +120,10 @@ func (e *Engine) newFollow(s source.Source, name string) *follow {
 
 // verifyAnew drops a document that the keys of now would not accept.
 func (e *Engine) verifyAnew(s source.Source, name string, f *follow) {
-	if f.document == nil || f.keys == keysOf(s) {
+	if f.keys == "" || f.keys == keysOf(s) {
 		return
 	}
-	f.document, f.seen, f.next = nil, "", time.Time{}
+	f.document, f.seen, f.keys, f.refused, f.next = nil, "", "", refusal{}, time.Time{}
 	f.reason, f.message = reasonPending, "its keys changed; it is verified again"
 	if mark := e.marks[markKey(s.URL, name)]; mark.Manifest != "" {
 		if got, err := e.cfg.Ports.Registry.CachedChannel(mark.Manifest); err == nil {
@@ -164,10 +169,19 @@ func (e *Engine) answered(s source.Source, at feed, f *follow, got Fetched, err 
 		return
 	}
 	f.failures, f.polled = 0, now
+	if got.Unchanged && got.Manifest != f.seen {
+		f.next = now // it was asked with what is not known any more
+		return
+	}
 	f.next = now.Add(s.Interval + time.Duration(rand.Int64N(int64(s.Interval)/10+1)))
-	if !got.Unchanged {
+	if got.Unchanged {
+		f.reason, f.message = f.refused.reason, f.refused.message
+	} else {
 		f.seen = got.Manifest
 		e.take1(s, at.channel, f, got)
+		if f.refused != (refusal{}) {
+			before = "" // each document that is refused is told of
+		}
 	}
 	e.tellPoll(s, at, f, before)
 }
@@ -192,14 +206,16 @@ func (e *Engine) tellPoll(s source.Source, at feed, f *follow, before string) {
 
 // take1 verifies a document and puts it in force; one that is refused leaves the one before.
 func (e *Engine) take1(s source.Source, name string, f *follow, got Fetched) {
+	f.keys = keysOf(s)
 	d, reason, err := e.verified(s, name, got)
 	if err != nil {
-		f.reason, f.message = reason, err.Error()
+		f.refused = refusal{reason, err.Error()}
+		f.reason, f.message = f.refused.reason, f.refused.message
 		return
 	}
 	news := f.document == nil || f.document.Seq != d.Seq
-	f.reason, f.message = "", ""
-	f.document, f.manifest, f.keys = &d, got.Manifest, keysOf(s)
+	f.reason, f.message, f.refused = "", "", refusal{}
+	f.document, f.manifest = &d, got.Manifest
 	if f.seen == "" {
 		f.seen = got.Manifest
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/artifact"
+	"github.com/addon-operator/addon-operator/pkg/catalog"
 	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/source"
 )
@@ -22,6 +23,12 @@ type placed struct {
 	err    string
 	again  time.Time // after an error
 }
+
+// artifactOf tells placed artifacts apart: a document may list the bytes of one module under the name of
+// another, and what is wrong then is wrong with the other only.
+type artifactOf struct{ module, digest string }
+
+func keyFor(r source.Release) artifactOf { return artifactOf{r.Module, r.Digest} }
 
 // fetchRetry is the time until a failed fetch is tried again.
 const fetchRetry = 30 * time.Second
@@ -39,12 +46,15 @@ func (e *Engine) restore() {
 
 // fromCache places a release from the cache; nil if it is not there.
 func (e *Engine) fromCache(r source.Release) *placed {
+	if e.busy[fetching(r)] {
+		return nil // it comes by itself
+	}
 	a, err := e.cfg.Ports.Registry.Cached(r.Digest)
 	if err != nil {
 		return nil
 	}
-	p := e.unpack(r, a)
-	e.placed[r.Digest] = p
+	p := e.unpack(r, a, e.origin(r))
+	e.placed[keyFor(r)] = p
 	return p
 }
 
@@ -59,8 +69,8 @@ func (e *Engine) origin(r source.Release) module.Origin {
 	return o
 }
 
-// unpack makes files of an artifact.
-func (e *Engine) unpack(r source.Release, a artifact.Artifact) *placed {
+// unpack makes files of an artifact. It may run beside the engine.
+func (e *Engine) unpack(r source.Release, a artifact.Artifact, origin module.Origin) *placed {
 	p := &placed{meta: a.Meta}
 	err := checkMeta(a.Meta, r)
 	switch {
@@ -68,7 +78,7 @@ func (e *Engine) unpack(r source.Release, a artifact.Artifact) *placed {
 	case r.Module == artifact.GlobalName:
 		p.dir, err = e.cfg.Ports.Loader.Global(a, r.Digest)
 	default:
-		p.module, err = e.cfg.Ports.Loader.Module(a, e.origin(r))
+		p.module, err = e.cfg.Ports.Loader.Module(a, origin)
 	}
 	if err != nil {
 		p.err = err.Error()
@@ -96,23 +106,48 @@ func (e *Engine) fetch(ctx context.Context, r source.Release) {
 	s, known := e.source(r.Source)
 	if !known {
 		if e.fromCache(r) == nil {
-			e.placed[r.Digest] = &placed{err: fmt.Sprintf("ModuleSource %s does not exist, and its artifact %s is not in the cache", r.Source, r.Digest), again: e.cfg.Now().Add(fetchRetry)}
+			e.placed[keyFor(r)] = &placed{err: fmt.Sprintf("ModuleSource %s does not exist, and its artifact %s is not in the cache", r.Source, r.Digest), again: e.cfg.Now().Add(fetchRetry)}
 		}
 		return
 	}
-	e.async(ctx, "fetch "+r.Digest, func(ctx context.Context) func() {
-		a, err := e.cfg.Ports.Registry.Artifact(ctx, s, r.Module, r.Digest)
+	origin, line := e.origin(r), e.line(r.Source)
+	e.async(ctx, fetching(r), func(ctx context.Context) func() {
+		select {
+		case line <- struct{}{}:
+			defer func() { <-line }()
+		case <-ctx.Done():
+			return func() {}
+		}
+		p := e.fetched(ctx, s, r, origin)
 		return func() {
-			if ctx.Err() != nil {
-				return
+			if ctx.Err() == nil {
+				e.placed[keyFor(r)] = p
 			}
-			if err != nil {
-				e.placed[r.Digest] = &placed{err: err.Error(), again: e.cfg.Now().Add(fetchRetry)}
-				return
-			}
-			e.placed[r.Digest] = e.unpack(r, a)
 		}
 	})
+}
+
+func fetching(r source.Release) string { return "fetch " + r.Module + " " + r.Digest }
+
+// fetchesAtOnce of one source: each may take as much memory as the largest artifact, and a source that
+// hangs holds up nobody but itself.
+const fetchesAtOnce = 2
+
+// line is where fetches from a source wait for their turn.
+func (e *Engine) line(name string) chan struct{} {
+	if e.lines[name] == nil {
+		e.lines[name] = make(chan struct{}, fetchesAtOnce)
+	}
+	return e.lines[name]
+}
+
+// fetched fetches and unpacks. It runs beside the engine.
+func (e *Engine) fetched(ctx context.Context, s source.Source, r source.Release, origin module.Origin) *placed {
+	a, err := e.cfg.Ports.Registry.Artifact(ctx, s, r.Module, r.Digest)
+	if err != nil {
+		return &placed{err: err.Error(), again: e.cfg.Now().Add(fetchRetry)}
+	}
+	return e.unpack(r, a, origin)
 }
 
 // place hands the loop the modules that should be in force, when they are others than it has.
@@ -125,6 +160,7 @@ func (e *Engine) place(ctx context.Context, now time.Time) (wake time.Time) {
 	wanted := e.wanted()
 	if wanted == e.inForce {
 		e.retryAt = time.Time{}
+		e.prune()
 		return wake
 	}
 	set, err := e.Set()
@@ -144,11 +180,14 @@ func (e *Engine) place(ctx context.Context, now time.Time) (wake time.Time) {
 
 // recover fetches what should be in force and is not in the cache any more.
 func (e *Engine) recover(ctx context.Context, now time.Time) (wake time.Time) {
+	if !e.informed {
+		return wake // whom to ask is not known yet
+	}
 	for _, t := range e.tracks {
 		if t.Current == nil || t.Current.Embedded() {
 			continue
 		}
-		p := e.placed[t.Current.Digest]
+		p := e.placed[keyFor(*t.Current)]
 		if p == nil || p.err != "" && !now.Before(p.again) {
 			e.fetch(ctx, *t.Current)
 		}
@@ -173,9 +212,51 @@ func (e *Engine) wanted() string {
 	return b.String()
 }
 
+// prune forgets artifacts that no module needs and no document lists any more, with their files.
+func (e *Engine) prune() {
+	for at := range e.placed {
+		if e.needed(at) || e.busy[fetching(source.Release{Module: at.module, Digest: at.digest})] {
+			continue
+		}
+		delete(e.placed, at)
+		if !e.shared(at.digest) {
+			e.cfg.Ports.Loader.Drop(at.digest)
+		}
+	}
+}
+
+// shared says that another module is listed with the same bytes.
+func (e *Engine) shared(digest string) bool {
+	for at := range e.placed {
+		if at.digest == digest {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *Engine) needed(at artifactOf) bool {
+	t := e.tracks[at.module]
+	for _, r := range []*source.Release{t.Current, t.Previous, t.Next, t.Undone} {
+		if r != nil && r.Digest == at.digest {
+			return true
+		}
+	}
+	for _, f := range e.follows {
+		if f.document == nil {
+			continue
+		}
+		entry, _ := f.document.Entry(at.module)
+		if slices.ContainsFunc(entry.Offers(), func(r catalog.Ref) bool { return r.Digest == at.digest }) {
+			return true
+		}
+	}
+	return false
+}
+
 // ready says that a release's files are there.
 func (e *Engine) ready(r source.Release) bool {
-	p := e.placed[r.Digest]
+	p := e.placed[keyFor(r)]
 	return p != nil && p.err == ""
 }
 
@@ -201,7 +282,7 @@ func (e *Engine) Set() (*module.Set, error) {
 		if !e.ready(*r) {
 			continue
 		}
-		next, err := e.cfg.Ports.Loader.WithGlobal(out, e.placed[r.Digest].dir, e.origin(*r))
+		next, err := e.cfg.Ports.Loader.WithGlobal(out, e.placed[keyFor(*r)].dir, e.origin(*r))
 		if err != nil {
 			return nil, fmt.Errorf("global hooks of source %s, version %s: %w", r.Source, r.Version, err)
 		}
@@ -217,7 +298,7 @@ func (e *Engine) Set() (*module.Set, error) {
 func (e *Engine) swap(set *module.Set, r source.Release) {
 	set.Modules = slices.DeleteFunc(set.Modules, func(d *module.Descriptor) bool { return d.Name == r.Module })
 	delete(set.Broken, r.Module)
-	p := e.placed[r.Digest]
+	p := e.placed[keyFor(r)]
 	if !e.ready(r) {
 		set.Broken[r.Module] = fmt.Errorf("version %s of source %s cannot be had: %s", r.Version, r.Source, problemOf(p))
 		return

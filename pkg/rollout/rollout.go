@@ -78,6 +78,8 @@ type Loader interface {
 	Global(a artifact.Artifact, digest string) (dir string, err error)
 	// WithGlobal is a set with other global hooks.
 	WithGlobal(set *module.Set, dir string, origin module.Origin) (*module.Set, error)
+	// Drop removes the files of an artifact that nobody uses any more.
+	Drop(digest string)
 }
 
 // Loop is the part of the converging loop that an Engine steers and observes.
@@ -141,9 +143,10 @@ type Engine struct {
 	inputs     Inputs
 	informed   bool // inputs came in
 	follows    map[feed]*follow
-	placed     map[string]*placed // by manifest digest
+	placed     map[artifactOf]*placed
 	busy       map[string]bool
-	checks     map[string]check // outcomes of preflights by release name and digest of values
+	lines      map[string]chan struct{} // of fetches, by source
+	checks     map[string]check         // outcomes of preflights by release name and digest of values
 	restarts   map[string]count
 	tracks     map[string]source.Track
 	marks      map[string]source.Mark
@@ -183,7 +186,7 @@ func New(cfg Config) *Engine {
 	}
 	e := &Engine{
 		cfg: cfg, log: cfg.Logger, done: make(chan func()), embedded: cfg.Embedded, settings: cfg.Settings,
-		follows: map[feed]*follow{}, placed: map[string]*placed{}, busy: map[string]bool{}, checks: map[string]check{}, restarts: map[string]count{},
+		follows: map[feed]*follow{}, placed: map[artifactOf]*placed{}, busy: map[string]bool{}, lines: map[string]chan struct{}{}, checks: map[string]check{}, restarts: map[string]count{},
 		tracks: map[string]source.Track{}, marks: map[string]source.Mark{}, layers: map[string]values.Map{}, shown: map[string]any{},
 	}
 	e.inbox.wake = make(chan struct{}, 1)

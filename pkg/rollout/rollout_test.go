@@ -40,6 +40,7 @@ type shelf struct {
 	cache     map[string]bool
 	pinned    []string
 	asked     int
+	dropped   []string // directories
 }
 
 func (s *shelf) Channel(_ context.Context, _ source.Source, name, known string) (Fetched, error) {
@@ -111,6 +112,12 @@ func (s *shelf) Module(a artifact.Artifact, origin module.Origin) (*module.Descr
 
 func (s *shelf) Global(artifact.Artifact, string) (string, error) { return "/global", nil }
 
+func (s *shelf) Drop(digest string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dropped = append(s.dropped, digest)
+}
+
 func (s *shelf) WithGlobal(set *module.Set, dir string, origin module.Origin) (*module.Set, error) {
 	out := *set
 	out.GlobalHooksDir, out.GlobalOrigin = dir, origin
@@ -129,6 +136,7 @@ type site struct {
 	refused map[string]string // preflights by version
 	phases  []string
 	events  []string
+	told    []string // Events
 	seq     int64
 	source  source.Source
 	memory  source.Memory
@@ -198,9 +206,20 @@ func (s *site) ReportRelease(r source.Release) {
 	}
 }
 
-func (s *site) KeepReleases(context.Context, map[string]bool) error      { return nil }
-func (s *site) Event(string, bool, string, string)                       {}
-func (s *site) EventOnSource(string, bool, string, string)               {}
+func (s *site) KeepReleases(context.Context, map[string]bool) error { return nil }
+
+func (s *site) Event(module string, warning bool, reason, message string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = append(s.told, fmt.Sprintf("%s %t %s: %s", module, warning, reason, message))
+}
+
+func (s *site) EventOnSource(_ string, warning bool, reason, message string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = append(s.told, fmt.Sprintf("%t %s: %s", warning, reason, message))
+}
+
 func (s *site) RolledBack(context.Context, string, source.Release) error { return nil }
 
 // newSite is a cluster with one source that is allowed to bring the module web.

@@ -134,6 +134,7 @@ func (e *Engine) step(ctx context.Context, name string, offers []channel.Offer, 
 		e.keepLayer(name, before, step.Track)
 	}
 	e.perform(ctx, step, s)
+	e.tellFetch(before.Next, step.Track.Next)
 	e.tellOrigin(name, step, target)
 	return moved, step.Wake
 }
@@ -145,7 +146,7 @@ func (e *Engine) unmanaged(name string, t source.Track, target channel.Target) b
 
 func (e *Engine) subject(name string, run source.Running, offers []channel.Offer) channel.Subject {
 	s := channel.Subject{Module: name, Choice: e.settings.Choices[keyOf(name)], OnDisk: e.onDisk(name), Embedded: e.embeddedVersion(name),
-		First: !run.Installed, Track: e.tracks[name], Metas: e.metas(), Offers: offers}
+		First: !run.Installed, Track: e.tracks[name], Metas: e.metas(name), Offers: offers}
 	if name == artifact.GlobalName {
 		s.First = !s.OnDisk && s.Track.Current == nil
 	}
@@ -155,12 +156,12 @@ func (e *Engine) subject(name string, run source.Running, offers []channel.Offer
 	return s
 }
 
-// metas are those of artifacts that were fetched.
-func (e *Engine) metas() map[string]artifact.Meta {
-	out := make(map[string]artifact.Meta, len(e.placed))
-	for digest, p := range e.placed {
-		if p.err == "" {
-			out[digest] = p.meta
+// metas are those of a module's artifacts that were fetched, by manifest digest.
+func (e *Engine) metas(name string) map[string]artifact.Meta {
+	out := map[string]artifact.Meta{}
+	for at, p := range e.placed {
+		if at.module == name && p.err == "" {
+			out[at.digest] = p.meta
 		}
 	}
 	return out
@@ -187,7 +188,7 @@ func (e *Engine) situation(name string, t source.Track, run source.Running, subj
 		s.Delays = append(s.Delays, d)
 	}
 	if n := t.Next; n != nil {
-		p := e.placed[n.Digest]
+		p := e.placed[keyFor(*n)]
 		s.Fetched = n.Embedded() || p != nil && p.err == ""
 		if p != nil {
 			s.FetchError = p.err
@@ -220,7 +221,7 @@ func (e *Engine) available(name string, r source.Release) bool {
 	if r.Embedded() {
 		return e.onDisk(name) && e.embeddedVersion(name) == r.Version
 	}
-	p := e.placed[r.Digest]
+	p := e.placed[keyFor(r)]
 	if p == nil {
 		p = e.fromCache(r)
 	}
@@ -245,7 +246,7 @@ func (e *Engine) perform(ctx context.Context, step channel.Step, s channel.Situa
 
 // tryOut runs a preflight beside the engine.
 func (e *Engine) tryOut(ctx context.Context, name string, r source.Release, digest string) {
-	p := e.placed[r.Digest]
+	p := e.placed[keyFor(r)]
 	d := e.embedded.Get(name)
 	if !r.Embedded() {
 		if p == nil || p.err != "" {
@@ -274,6 +275,19 @@ func (e *Engine) tryOut(ctx context.Context, name string, r source.Release, dige
 			e.checks[r.Name()] = c
 		}
 	})
+}
+
+// tellFetch tells of an artifact that cannot be had, once for each reason.
+func (e *Engine) tellFetch(before, now *source.Release) {
+	if now == nil || now.Reason != channel.ReasonFetchFailed || before != nil && before.Name() == now.Name() && before.Reason == now.Reason && before.Message == now.Message {
+		return
+	}
+	e.log.Error("artifact cannot be had; what runs keeps running", "module", now.Module, "version", now.Version, "digest", now.Digest, "source", now.Source, "error", now.Message)
+	name := now.Module
+	if name == artifact.GlobalName {
+		name = ""
+	}
+	e.cfg.Ports.Reporter.Event(name, true, channel.ReasonFetchFailed, fmt.Sprintf("version %s of channel %s (source %s): %s", now.Version, now.Channel, now.Source, now.Message))
 }
 
 // countRestarts counts restarts of a module's containers every now and then.
