@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"strings"
-	"syscall"
 
 	"github.com/addon-operator/addon-operator/pkg/channel"
 	"github.com/addon-operator/addon-operator/pkg/hook"
@@ -36,13 +33,6 @@ func (a *attempts) note(err error) {
 	default:
 		a.failures++
 	}
-}
-
-// unreachable: the API server did not answer, which says nothing of what was asked.
-func unreachable(err error) bool {
-	var n net.Error
-	return errors.As(err, &n) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // Running says what a module does with the version in force; "global" are the global hooks.

@@ -298,6 +298,7 @@ func (p *pass) finishRepair(err error) {
 	var news bool
 	p.st.edit(func(st *moduleState) {
 		news = reason != "" && st.healthReason != reason
+		st.unreached = st.unreached && st.attempt == status.Failed || unreachable(err)
 		st.healthReason, st.healthMessage = reason, message
 	})
 	if news {

@@ -380,6 +380,7 @@ func (p *pass) finish(err error) {
 	p.st.edit(func(st *moduleState) {
 		st.sawRevision = p.revision
 		st.attempts.note(err)
+		st.unreached = unreachable(err)
 	})
 	p.note(err)
 	var w *waiting

@@ -74,6 +74,7 @@ type moduleState struct {
 	runs                        hookTroubles
 	history                     history
 	attempts                    attempts // with the version in force
+	unreached                   bool     // what failed last, attempt or repair, got no answer from the API server
 	fuse                        fuse
 	// script is the run of the enabled script whose answer was not taken yet; scriptLasts: a global pass went on without it.
 	script      *scriptRun

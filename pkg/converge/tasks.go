@@ -46,6 +46,13 @@ type globalTrouble struct {
 	err  string
 	// attempts are those with the global hooks in force.
 	attempts attempts
+	silent   bool // the newest failure got no answer from the API server
+}
+
+func (g *globalTrouble) unreached() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.silent
 }
 
 // renew is for other global hooks.
@@ -66,6 +73,7 @@ func (g *globalTrouble) note(err error) {
 	defer g.mu.Unlock()
 	g.step, g.err = "", ""
 	g.attempts.note(err)
+	g.silent = unreachable(err)
 	if err != nil {
 		g.err = err.Error()
 	}

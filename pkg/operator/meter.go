@@ -23,13 +23,14 @@ type meter struct {
 	selfRegs  *prometheus.Registry
 	hooksRegs *prometheus.Registry
 	print     *printer
+	outage    *outage
 }
 
 func newMeter(cfg Config, opts ...metrics.Option) meter {
 	if os.Getenv("QUEUE_ACTIONS_METRICS") == "no" {
 		opts = append(opts, metrics.WithoutQueueActions())
 	}
-	m := meter{print: &printer{}, hooks: metrics.NewHooks(), selfRegs: prometheus.NewRegistry(), hooksRegs: prometheus.NewRegistry()}
+	m := meter{print: &printer{}, outage: &outage{}, hooks: metrics.NewHooks(), selfRegs: prometheus.NewRegistry(), hooksRegs: prometheus.NewRegistry()}
 	m.self = metrics.NewSelf(m.selfRegs, cfg.MetricsPrefix, opts...)
 	m.self.WatchHookMetrics(m.hooks)
 	m.hooksRegs.MustRegister(m.hooks)
@@ -45,7 +46,10 @@ func (m meter) handlers() (self, hooks http.Handler) {
 func (m meter) observer() kube.Observer {
 	return kube.Observer{
 		Objects: m.self.Objects, Stopped: m.self.Stopped, Filtered: m.self.Filtered, Handled: m.self.Handled,
-		WatchFailed: m.self.WatchFailed, Requested: func(r kube.Request) { m.self.Requested(metrics.Request(r)) },
+		WatchFailed: m.self.WatchFailed, Requested: func(r kube.Request) {
+			m.self.Requested(metrics.Request(r))
+			m.outage.requested(r)
+		},
 		Throttled: m.self.Throttled,
 	}
 }

@@ -204,6 +204,8 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 			Reporter: reporter{w.reporter, m.self, cfg.Progress, m.print, w.channels.engine}, Meter: m,
 		},
 	})
+	back := w.loop.ServerBack
+	m.outage.back.Store(&back)
 	w.channels.engine.Drive(driven{w.loop, w.store.Look})
 	m.watchQueues(func() []hookrun.Queue { return append(passes(w.loop), w.loop.Queues()...) })
 	m.self.WatchProgress(func() (bool, int) {
