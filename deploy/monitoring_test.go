@@ -14,8 +14,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	sigsyaml "sigs.k8s.io/yaml"
 
+	"github.com/addon-operator/addon-operator/pkg/catalog"
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/metrics"
+	"github.com/addon-operator/addon-operator/pkg/source"
 	"github.com/addon-operator/addon-operator/pkg/status"
 )
 
@@ -133,6 +135,10 @@ func shownMetrics(t *testing.T) map[string]bool {
 	s.HookRun(metrics.Run{ID: id, Usage: hook.Usage{Wall: time.Second}, Failed: true, Reason: hook.ReasonExit})
 	s.Requested(metrics.Request{Code: 200})
 	s.Objects(id, hook.Kubernetes{}, 1)
+	s.Polled("corp", "ea", time.Unix(1, 0), nil)
+	s.Followed("corp", "ea", catalog.Document{Seq: 1, ExpiresAt: time.Unix(1, 0)})
+	s.Release(source.Release{Module: "m", Version: "1.0.0", Phase: source.Deployed})
+	s.YankedRuns("m", true)
 	out := map[string]bool{
 		"addon_operator_leader":                         true, // with high availability, pkg/operator/ha.go
 		"addon_operator_hook_metrics_refused_total":     true, // once one was, pkg/metrics/hooks.go

@@ -35,10 +35,15 @@
 //	Enabled             mm_module_enabled, d8_telemetry_module_enabled{module,version},
 //	                    mm_module_info{module,enabled,critical}
 //	ConfigProblem       config_values_errors_total
+//	Polled, Followed    source_poll_failed, source_poll_failures_total, source_polled_timestamp_seconds,
+//	                    source_document_seq, source_document_expiry_timestamp_seconds{source,channel}
+//	Release             release_phase{module,version,source,channel,phase,reason}
+//	Moved               release_rollbacks_total{module}
+//	YankedRuns          module_yanked_running{module}
 //	WatchHookMetrics    hook_metrics_series{module,hook}, hook_metrics_refused_total{module,hook}
 //
 // Forget drops the series of an owner's hooks when it is off, ForgetModule those of
-// a module that is gone.
+// a module that is gone, KeepSources and KeepReleases those of others than are named.
 //
 // # Those of hooks: Hooks
 //

@@ -156,6 +156,7 @@ func (s *Self) ResourceAbsent(module, resource string) {
 // ForgetModule drops every series of a module that is gone.
 func (s *Self) ForgetModule(module string) {
 	s.Checks(status.Module{Name: module})
+	s.channels.forget(module)
 	m := s.modules
 	m.shown.mu.Lock()
 	defer m.shown.mu.Unlock()

@@ -26,6 +26,7 @@ type Self struct {
 	modules    moduleMetrics
 	conditions conditionMetrics
 	checks     checkMetrics
+	channels   channelMetrics
 	reviews    *prometheus.HistogramVec
 }
 
@@ -71,6 +72,7 @@ func NewSelf(reg prometheus.Registerer, prefix string, opts ...Option) *Self {
 	s.modules = newModuleMetrics(withModules)
 	s.conditions = newConditionMetrics(withModules)
 	s.checks = newCheckMetrics(withModules)
+	s.channels = newChannelMetrics(withModules)
 	s.reviews = newReviewMetrics(f)
 	ticks := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: prefix + "live_ticks", Help: "Grows by one every ten seconds."},
 		sinceStart(time.Now()))

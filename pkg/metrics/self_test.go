@@ -11,7 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/addon-operator/addon-operator/pkg/catalog"
 	"github.com/addon-operator/addon-operator/pkg/hook"
+	"github.com/addon-operator/addon-operator/pkg/source"
 	"github.com/addon-operator/addon-operator/pkg/status"
 )
 
@@ -54,6 +56,12 @@ func everything(s *Self, ids ...hook.ID) {
 	s.Converged("OperatorStartup", time.Second)
 	s.Throttled("GET", "/api", time.Second)
 	s.Reviewed(ids[0], "b", "Validating", "allowed", time.Second)
+	s.Polled("corp", "ea", time.Unix(1, 0), nil)
+	s.Polled("corp", "ea", time.Unix(1, 0), errors.New("x"))
+	s.Followed("corp", "ea", catalog.Document{Seq: 7, ExpiresAt: time.Unix(9, 0)})
+	s.Release(source.Release{Module: "m", Version: "2.0.0", Source: "corp", Channel: "ea", Phase: source.Deployed})
+	s.Moved(source.Release{Module: "m", Phase: source.RolledBack}, source.RollingBack)
+	s.YankedRuns("m", true)
 	s.WatchHookMetrics(NewHooks())
 }
 
@@ -114,6 +122,9 @@ func TestMetricsWithModulesBearTheNamesOfTheContract(t *testing.T) {
 		"module_delete_errors_total": "C module", "modules_discover_errors_total": "C ", "helm_operation_seconds": "H activation,module,operation",
 		"convergence_seconds": "C activation", "convergence_total": "C activation",
 		"modules_helm_release_redeployed_total": "C module", "module_health_check": "G check,module",
+		"source_poll_failed": "G channel,source", "source_poll_failures_total": "C channel,source", "source_polled_timestamp_seconds": "G channel,source",
+		"source_document_seq": "G channel,source", "source_document_expiry_timestamp_seconds": "G channel,source",
+		"release_phase": "G channel,module,phase,reason,source,version", "release_rollbacks_total": "C module", "module_yanked_running": "G module",
 		"mm_module_info": "G critical,enabled,module", "mm_module_enabled": "G module,version",
 	} {
 		want["addon_operator_"+name] = labels
@@ -298,6 +309,64 @@ func TestNamesThatAreNotUTF8AreShownAllTheSame(t *testing.T) {
 	everything(NewSelf(reg, "p_"), hook.ID{Owner: hook.Owner{Module: "m"}, Name: "hooks/\xff"})
 	if got := gather(t, reg); !strings.Contains(got, "hook=\"hooks/\uFFFD\"") {
 		t.Error(got)
+	}
+}
+
+func TestReleasesAndSourcesAreShownOnceAndForgotten(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	s := NewSelf(reg, "p_")
+	bad := source.Release{Module: "m", Version: "1.1.0", Digest: "sha256:ab", Source: "corp", Channel: "ea", Phase: source.Pending, Reason: "WaitingForApproval"}
+	good := source.Release{Module: "m", Version: "1.0.0", Digest: "sha256:cd", Source: "corp", Phase: source.Deployed}
+	phases := func(want string) {
+		t.Helper()
+		text := "# HELP p_release_phase 1 for each release on its way, in force or undone.\n# TYPE p_release_phase gauge\n" + want
+		if err := testutil.GatherAndCompare(reg, strings.NewReader(text), "p_release_phase"); err != nil {
+			t.Error(err)
+		}
+	}
+	s.Release(bad)
+	s.Release(good)
+	phases(`p_release_phase{channel="",module="m",phase="Deployed",reason="",source="corp",version="1.0.0"} 1
+p_release_phase{channel="ea",module="m",phase="Pending",reason="WaitingForApproval",source="corp",version="1.1.0"} 1
+`)
+	if got := testutil.ToFloat64(s.channels.rollbacks.WithLabelValues("m")); got != 0 {
+		t.Error(got)
+	}
+	bad.Phase, bad.Reason = source.RolledBack, "Unhealthy"
+	s.Moved(bad, source.RollingBack)
+	s.Release(bad)
+	good.Phase = source.Superseded
+	s.Release(good)
+	phases(`p_release_phase{channel="ea",module="m",phase="RolledBack",reason="Unhealthy",source="corp",version="1.1.0"} 1
+`)
+	if got := testutil.ToFloat64(s.channels.rollbacks.WithLabelValues("m")); got != 1 {
+		t.Error(got)
+	}
+	s.Polled("corp", "ea", time.Unix(5, 0), nil)
+	s.Polled("corp", "ea", time.Unix(9, 0), errors.New("no answer"))
+	s.Followed("corp", "ea", catalog.Document{Seq: 3, ExpiresAt: time.Unix(7, 0)})
+	s.Followed("corp", "ea", catalog.Document{Seq: 4})
+	s.Polled("other", "ea", time.Unix(5, 0), errors.New("no answer"))
+	for name, want := range map[string]int{"p_source_polled_timestamp_seconds": 1, "p_source_poll_failed": 2, "p_source_poll_failures_total": 2, "p_source_document_seq": 1, "p_source_document_expiry_timestamp_seconds": 0} {
+		if n, err := testutil.GatherAndCount(reg, name); err != nil || n != want {
+			t.Errorf("%s: %d series, expected %d (%v)", name, n, want, err)
+		}
+	}
+	if got := testutil.ToFloat64(s.channels.polled.WithLabelValues("corp", "ea")); got != 5 {
+		t.Errorf("a failed poll counts as an answer: %v", got)
+	}
+	s.YankedRuns("m", true)
+	s.KeepSources(nil)
+	s.KeepReleases(nil)
+	s.ForgetModule("m")
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if strings.HasPrefix(f.GetName(), "p_source_") || strings.HasPrefix(f.GetName(), "p_release_") || f.GetName() == "p_module_yanked_running" {
+			t.Errorf("%s is left", f.GetName())
+		}
 	}
 }
 
