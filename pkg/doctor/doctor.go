@@ -81,6 +81,9 @@ type Facts struct {
 	OwnCRDs, WantedCRDs map[string]map[string]any
 	Modules             []Module
 	Releases            []Release
+	// Sources are the ModuleSources, Offered the ModuleReleases.
+	Sources []Source
+	Offered []Offered
 
 	Webhooks []Webhook
 	// Services are those that webhooks point at, by namespace/name; nil where there is none.
@@ -117,6 +120,36 @@ type Module struct {
 	Phase      string             `json:"phase"`
 	Reason     string             `json:"reason"`
 	Conditions []metav1.Condition `json:"conditions"`
+}
+
+// Source is what a ModuleSource shows.
+type Source struct {
+	Name    string `json:"-"`
+	Suspend bool   `json:"-"`
+	// Generation is the spec's, Observed that which the status is about.
+	Generation int64              `json:"-"`
+	Observed   int64              `json:"observedGeneration"`
+	LastPoll   *metav1.Time       `json:"lastPoll"`
+	Conditions []metav1.Condition `json:"conditions"`
+	Rejected   []struct {
+		Module  string `json:"module"`
+		Version string `json:"version"`
+		Reason  string `json:"reason"`
+	} `json:"rejected"`
+}
+
+// Offered is what a ModuleRelease shows.
+type Offered struct {
+	Name     string       `json:"-"`
+	Created  metav1.Time  `json:"-"`
+	Approved bool         `json:"-"`
+	Module   string       `json:"module"`
+	Version  string       `json:"version"`
+	Source   string       `json:"source"`
+	Phase    string       `json:"phase"`
+	Reason   string       `json:"reason"`
+	Message  string       `json:"message"`
+	Since    *metav1.Time `json:"since"`
 }
 
 // Release is the newest revision of a release and the size of its record in bytes.
@@ -169,7 +202,7 @@ func Examine(f Facts) []Finding {
 		unread,
 		operators, pods, leader, socket, rights,
 		settingsMap, secretLeaves, sizes, events, broken,
-		ownCRDs, modules, releases,
+		ownCRDs, modules, releases, sources, offered,
 		webhooks, certificate, crds, terminating,
 	} {
 		out = append(out, look(f)...)

@@ -35,6 +35,7 @@ type channels struct {
 	registry *registry.Registry
 	sources  *sources.Sources
 	loader   *loader
+	meter    meter
 	// credentials are by name of ModuleSource.
 	credentials atomic.Pointer[map[string]sources.Credentials]
 }
@@ -42,7 +43,7 @@ type channels struct {
 // newChannels makes the engine with what was in force last.
 func newChannels(ctx context.Context, cfg Config, mods *module.Set, conf settings.Settings, memory source.Memory,
 	clients *kube.Clients, typed kubernetes.Interface, charts *helm.Client, reporter *report.Reporter, m meter, touch func()) (*channels, error) {
-	c := &channels{}
+	c := &channels{meter: m}
 	var err error
 	if c.registry, err = registry.New(registry.Config{Dir: cfg.CacheDir, MaxBytes: cfg.CacheSize, Logger: cfg.Logger}); err != nil {
 		return nil, err
@@ -64,7 +65,7 @@ func newChannels(ctx context.Context, cfg Config, mods *module.Set, conf setting
 	c.sources = sources.New(sources.Config{Dynamic: clients.Dynamic, Client: typed, Namespace: cfg.Namespace, Logger: cfg.Logger})
 	c.engine = rollout.New(rollout.Config{
 		Embedded: mods, Settings: conf, Memory: memory, ClusterUID: uid, Operator: cfg.Version, Kubernetes: kubernetesVersion(clients), Logger: cfg.Logger,
-		Ports: rollout.Ports{Registry: remotes{c}, Loader: c.loader, Reporter: releaseReporter{reporter, m}, Pods: pods{typed, charts, cfg}, Touch: touch},
+		Ports: rollout.Ports{Registry: remotes{c}, Loader: c.loader, Reporter: releaseReporter{reporter, m}, Pods: pods{typed, charts, cfg}, Meter: m.self, Touch: touch},
 	})
 	return c, nil
 }
@@ -93,6 +94,7 @@ func (c *channels) run(ctx context.Context) error {
 	go func() {
 		watched <- c.sources.Run(ctx, func(r sources.Reading) {
 			c.credentials.Store(&r.Credentials)
+			c.meter.keepSources(r.Sources)
 			c.engine.Inputs(rollout.Inputs{Sources: r.Sources, Orders: r.Orders})
 		})
 		stop()
@@ -100,6 +102,15 @@ func (c *channels) run(ctx context.Context) error {
 	err := c.engine.Run(ctx)
 	stop()
 	return errors.Join(err, <-watched)
+}
+
+// keepSources drops the series of sources that are gone.
+func (m meter) keepSources(list []source.Source) {
+	names := map[string]bool{}
+	for _, s := range list {
+		names[s.Name] = true
+	}
+	m.self.KeepSources(names)
 }
 
 // kubernetesVersion asks the API server, and goes on with the last answer while it is away.
@@ -256,7 +267,13 @@ func (r releaseReporter) Event(module string, warning bool, reason, message stri
 
 func (r releaseReporter) ReportRelease(s source.Release) {
 	s.Message = r.meter.print.text(s.Message)
+	r.meter.self.Release(s)
 	r.Reporter.ReportRelease(s)
+}
+
+func (r releaseReporter) KeepReleases(ctx context.Context, names map[string]bool) error {
+	r.meter.self.KeepReleases(names)
+	return r.Reporter.KeepReleases(ctx, names)
 }
 
 // pods counts restarts.

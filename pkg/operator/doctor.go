@@ -72,6 +72,7 @@ func Doctor(ctx context.Context, cfg Config, rbac []byte) ([]doctor.Finding, err
 	e.rights(ctx, rbac)
 	e.settings(ctx)
 	e.modules(ctx)
+	e.channels(ctx)
 	e.directories()
 	e.crds(ctx)
 	e.webhooks(ctx)
@@ -290,6 +291,30 @@ func (e *examiner) modules(ctx context.Context) {
 		}
 	}
 	e.releases(ctx)
+}
+
+// channels are the ModuleSources and ModuleReleases.
+func (e *examiner) channels(ctx context.Context) {
+	list, err := e.dynamic.Resource(report.Sources).List(ctx, metav1.ListOptions{})
+	if e.found("ModuleSources", err) {
+		for _, item := range list.Items {
+			s := doctor.Source{Name: item.GetName(), Generation: item.GetGeneration()}
+			s.Suspend, _, _ = unstructured.NestedBool(item.Object, "spec", "suspend")
+			if err := decode(item.Object["status"], &s); err == nil {
+				e.facts.Sources = append(e.facts.Sources, s)
+			}
+		}
+	}
+	list, err = e.dynamic.Resource(report.Releases).List(ctx, metav1.ListOptions{LabelSelector: instanceLabel + "=" + e.cfg.instance()})
+	if e.found("ModuleReleases", err) {
+		for _, item := range list.Items {
+			r := doctor.Offered{Name: item.GetName(), Created: item.GetCreationTimestamp()}
+			r.Approved, _, _ = unstructured.NestedBool(item.Object, "spec", "approved")
+			if err := decode(item.Object["status"], &r); err == nil {
+				e.facts.Offered = append(e.facts.Offered, r)
+			}
+		}
+	}
 }
 
 // decode turns a part of an object into a struct.
