@@ -87,7 +87,7 @@ func (s *Settings) keepChoice(base, suffix string, previous Settings) {
 func scalar(text string) (value string, empty bool, err error) {
 	var doc yamlv3.Node
 	if err := yamlv3.Unmarshal([]byte(text), &doc); err != nil {
-		return strings.TrimSpace(text), false, nil
+		return strings.TrimSpace(text), false, nil //nolint:nilerr // a range such as >=1.2 is no YAML
 	}
 	if len(doc.Content) == 0 {
 		return "", true, nil
