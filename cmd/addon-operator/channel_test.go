@@ -32,7 +32,7 @@ func command(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	root := &cobra.Command{Use: "addon-operator", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(channelCommand())
+	root.AddCommand(moduleCommand(), channelCommand())
 	root.SetOut(&out)
 	root.SetErr(&errs)
 	root.SetArgs(args)
@@ -374,5 +374,81 @@ func TestTwoPublishersAtOnce(t *testing.T) {
 			}
 			p.must(t, "log", "ea")
 		})
+	}
+}
+
+func TestGlobalHooksArePromotedLikeAModule(t *testing.T) {
+	p := publisher{"oci-layout://" + t.TempDir(), t.TempDir()}
+	p.keygen(t, "release")
+	p.must(t, "init", "ea")
+	p.must(t, "init", "stable")
+	for _, version := range []string{"1.9.0", "1.10.0"} {
+		dir := filepath.Join(p.dir, version, "global-hooks")
+		if err := os.MkdirAll(filepath.Join(dir, "hooks"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "global.yaml"), []byte("version: "+version+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		hook := "#!/bin/sh\nset -e\n[ \"$1\" != --config ] || echo '{configVersion: v1, onStartup: 1}'\n"
+		if err := os.WriteFile(filepath.Join(dir, "hooks", "zones.sh"), []byte(hook), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if out, errs, err := command(t, "module", "push", dir, p.root); err != nil {
+			t.Fatal(err, out, errs)
+		}
+		p.must(t, "promote", "global", version, "--to", "ea")
+		p.must(t, "promote", "global", "--from", "ea", "--to", "stable")
+	}
+	if g := p.document(t, "stable").Global; g == nil || g.Version != "1.10.0" || g.From != "ea" || len(g.Available) != 1 {
+		t.Errorf("%+v", g)
+	}
+	p.must(t, "rollback", "global", "1.9.0", "--channel", "stable", "--yank", "wrong zones")
+	if d := p.document(t, "stable"); d.Global.Version != "1.9.0" || !d.Global.Rollback || len(d.Modules) != 0 {
+		t.Errorf("%+v", d)
+	}
+	p.must(t, "verify", "stable")
+}
+
+// TestKeyRotation is docs/key-rotation.md: two keys hold at the same time, then the new one only.
+func TestKeyRotation(t *testing.T) {
+	p := publisher{"oci://" + testkit.Registry(t).Host + "/modules", t.TempDir()}
+	p.keygen(t, "release")
+	p.keygen(t, "new")
+	p.must(t, "init", "stable")
+	key := func(name string) string { return filepath.Join(p.dir, name) }
+	run := func(args ...string) (string, error) {
+		out, _, err := command(t, append([]string{"channel"}, append(args, "--root", p.root)...)...)
+		return out, err
+	}
+	if out, err := run("renew", "stable", "--key", key("new.key"), "--verify-key", key("release.pub")); err != nil || !strings.Contains(out, "renewed") {
+		t.Fatal(out, err)
+	}
+	p.refused(t, 1, []string{"signature does not match"}, "show", "stable")
+	if _, err := run("renew", "stable", "--key", key("new.key")); err != nil {
+		t.Error("the new key alone:", err)
+	}
+	if out, err := run("log", "stable", "--verify-key", key("new.pub")); err == nil || !strings.Contains(out, "stable-2 ") || strings.Contains(out, "stable-1 ") {
+		t.Error("documents of before need the old key:", out, err)
+	}
+	out, err := run("log", "stable", "--verify-key", key("new.pub"), "--verify-key", key("release.pub"))
+	ids := regexp.MustCompile(`key (sha256:[0-9a-f]{12})`).FindAllString(out, -1)
+	if err != nil || len(ids) != 3 || ids[0] != ids[1] || ids[1] == ids[2] {
+		t.Error(out, err)
+	}
+}
+
+// TestAChannelBeginsAgainWhereItsRegistryWasLost: above every number that clusters have seen.
+func TestAChannelBeginsAgainWhereItsRegistryWasLost(t *testing.T) {
+	p := publisher{"oci://" + testkit.Registry(t).Host + "/modules", t.TempDir()}
+	p.keygen(t, "release")
+	p.must(t, "init", "stable", "--seq", "200")
+	p.push(t, "1.0.0")
+	p.must(t, "promote", "hello", "1.0.0", "--to", "stable")
+	if d := p.document(t, "stable"); d.Seq != 201 || d.Previous == "" {
+		t.Errorf("%+v", d)
+	}
+	if out := p.must(t, "verify", "stable"); !strings.Contains(out, "history: 2") {
+		t.Error(out)
 	}
 }
