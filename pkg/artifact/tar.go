@@ -19,10 +19,7 @@ const (
 func archive(prefix string, files []packed) ([]byte, error) {
 	slices.SortFunc(files, func(a, b packed) int { return strings.Compare(a.path, b.path) })
 	var out bytes.Buffer
-	zip, err := gzip.NewWriterLevel(&out, gzip.BestCompression) // no name and time in its header
-	if err != nil {
-		return nil, err
-	}
+	zip := gzip.NewWriter(&out) // no name and time in its header
 	w := tar.NewWriter(zip)
 	var total int64
 	for _, f := range files {

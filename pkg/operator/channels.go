@@ -201,7 +201,7 @@ func newLoader(cfg Config, charts *helm.Client) (*loader, error) {
 
 // sweepRuns removes what processes that are gone have unpacked.
 func sweepRuns(dir string) {
-	entries, _ := os.ReadDir(dir) //nolint:errcheck // what is not read is not swept
+	entries, _ := os.ReadDir(dir) // what is not read is not swept
 	for _, e := range entries {
 		name, ok := strings.CutPrefix(e.Name(), runPrefix)
 		id, _, _ := strings.Cut(name, "-")
