@@ -193,7 +193,11 @@ func (m *machine) asked(r *source.Release, retried string) bool {
 func (m *machine) archive(r *source.Release) {
 	name := r.Name()
 	rest := slices.DeleteFunc(m.Track.History, func(h source.Release) bool { return h.Name() == name })
-	m.Track.History = slices.Insert(rest, 0, *r)
+	kept := *r
+	if len(kept.Message) > source.KeptMessage {
+		kept.Message = strings.ToValidUTF8(kept.Message[:source.KeptMessage], "") + "…"
+	}
+	m.Track.History = slices.Insert(rest, 0, kept)
 	m.Track.History = m.Track.History[:min(len(m.Track.History), source.HistoryLimit)]
 }
 

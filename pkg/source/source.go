@@ -224,8 +224,12 @@ type Track struct {
 	Held string `json:"held,omitempty"`
 }
 
-// HistoryLimit bounds Track.History.
-const HistoryLimit = 10
+// HistoryLimit bounds Track.History, and KeptMessage the bytes of a message there: all modules are remembered in one
+// ConfigMap.
+const (
+	HistoryLimit = 4
+	KeptMessage  = 400
+)
 
 // Rejected is a digest that is not tried again until Values is another digest, or a retry is asked for.
 type Rejected struct {
