@@ -64,7 +64,7 @@ func newChannels(ctx context.Context, cfg Config, mods *module.Set, conf setting
 	}
 	c.sources = sources.New(sources.Config{Dynamic: clients.Dynamic, Client: typed, Namespace: cfg.Namespace, Logger: cfg.Logger})
 	c.engine = rollout.New(rollout.Config{
-		Embedded: mods, Settings: conf, Memory: memory, ClusterUID: uid, Operator: cfg.Version, Kubernetes: kubernetesVersion(clients), Logger: cfg.Logger,
+		Embedded: mods, Settings: conf, Memory: memory, ClusterUID: uid, Operator: cfg.Version, Kubernetes: kubernetesVersion(clients), Print: m.print.text, Logger: cfg.Logger,
 		Ports: rollout.Ports{Registry: remotes{c}, Loader: c.loader, Reporter: releaseReporter{reporter, m}, Pods: pods{typed, charts, cfg}, Meter: m.self, Touch: touch},
 	})
 	return c, nil

@@ -30,6 +30,8 @@ type Config struct {
 	Kubernetes func() string
 	Operator   string
 	Ports      Ports
+	// Print takes secret values out of text that is shown and remembered; default: as it is.
+	Print func(string) string
 	// Now is the clock; default time.Now.
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -178,6 +180,9 @@ type remembered struct {
 
 // New makes an Engine that has done nothing yet but to restore from the cache what was in force.
 func New(cfg Config) *Engine {
+	if cfg.Print == nil {
+		cfg.Print = func(text string) string { return text }
+	}
 	if cfg.Ports.Meter == nil {
 		cfg.Ports.Meter = noMeter{}
 	}

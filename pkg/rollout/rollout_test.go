@@ -422,3 +422,26 @@ func TestAChannelIsFollowedAndABadVersionUndoesItself(t *testing.T) {
 		s.stop()
 	})
 }
+
+func TestAChoiceThatLeadsNowhereIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.choice = source.Choice{Source: "crop"}
+		s.publish("1.0.0", nil)
+		s.start()
+		s.rest(time.Hour)
+		s.mu.Lock()
+		got := slices.DeleteFunc(slices.Clone(s.told), func(line string) bool { return !strings.Contains(line, channel.ReasonSourceMissing) })
+		s.mu.Unlock()
+		if len(got) != 1 || !strings.Contains(got[0], "no ModuleSource crop") {
+			t.Errorf("the user is told %q", got)
+		}
+		s.choice = source.Choice{}
+		s.write()
+		s.rest(time.Hour)
+		if s.runs() != "1.0.0" {
+			t.Errorf("%s runs; the track is %s", s.runs(), s.track())
+		}
+		s.stop()
+	})
+}

@@ -115,6 +115,7 @@ func (e *Engine) step(ctx context.Context, name string, offers []channel.Offer, 
 	run := e.loop.Running(name)
 	subject := e.subject(name, run, offers)
 	target := channel.Choose(subject)
+	e.tellNowhere(name, before, target)
 	if e.unmanaged(name, before, target) {
 		return false, wake
 	}
@@ -137,6 +138,20 @@ func (e *Engine) step(ctx context.Context, name string, offers []channel.Offer, 
 	e.tellFetch(before.Next, step.Track.Next)
 	e.tellOrigin(name, step, target)
 	return moved, step.Wake
+}
+
+// tellNowhere says why a module that the user chooses is nowhere to be had: it has no resource that could.
+func (e *Engine) tellNowhere(name string, t source.Track, target channel.Target) {
+	chosen := e.settings.Choices[keyOf(name)] != (source.Choice{})
+	if !chosen || t.Current != nil || t.Next != nil || target.Reason == "" || e.onDisk(name) {
+		target.Message = ""
+	}
+	e.once("nowhere "+name, target.Message, func() {
+		if target.Message != "" {
+			e.log.Warn("a module that the ConfigMap chooses cannot be had", "module", name, "reason", target.Reason, "message", target.Message)
+			e.cfg.Ports.Reporter.Event("", true, target.Reason, target.Message)
+		}
+	})
 }
 
 // unmanaged modules lie on disk and are not asked for from elsewhere, or nowhere at all.
@@ -172,7 +187,7 @@ func (e *Engine) situation(name string, t source.Track, run source.Running, subj
 		Now: now, Up: e.up, Module: name, Track: t, Target: target, First: subject.First, Installed: subject.Installed,
 		On: run.On || !run.Known, Metas: subject.Metas, Values: e.layerDigest(name), Orders: e.inputs.Orders,
 		Run: channel.Observed{Digest: run.Artifact, Applied: run.Applied, Failed: run.Failed,
-			Ready: run.Ready, Restarts: e.restarts[name].n, Reason: run.Reason, Message: run.Message},
+			Ready: run.Ready, Restarts: e.restarts[name].n, Reason: run.Reason, Message: e.cfg.Print(run.Message)},
 	}
 	if run.Settled {
 		s.Run.Values = s.Values
@@ -270,7 +285,7 @@ func (e *Engine) tryOut(ctx context.Context, name string, r source.Release, dige
 			}
 			c := check{values: digest}
 			if err != nil {
-				c.err = err.Error()
+				c.err = e.cfg.Print(err.Error()) // it is remembered where everybody may read it
 			}
 			e.checks[r.Name()] = c
 		}
