@@ -46,12 +46,19 @@ FUZZLOG ?=
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z][a-z0-9-]*:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z][a-z0-9-]*:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: need build ## Run the operator with its modules on a local control plane (ONCE=1: end when Ready; NODES=file)
-	@$(GO) build $(FLAGS) -o $(BIN)/demo ./cmd/demo
+demo: need build $(BIN)/demo ## Run the operator with its modules on a local control plane (ONCE=1: end when Ready; NODES=file)
 	@exec $(BIN)/localcluster run $(if $(NODES),--nodes $(NODES)) -- $(BIN)/demo $(if $(ONCE),--once)
+
+.PHONY: demo-channels
+demo-channels: need build $(BIN)/demo ## Promote a module through release channels to two clusters, and see one go back (ONCE=1: end then)
+	@exec $(BIN)/demo --channels $(if $(ONCE),--once)
+
+.PHONY: $(BIN)/demo
+$(BIN)/demo:
+	@$(GO) build $(FLAGS) -o $@ ./cmd/demo
 
 ##@ Develop
 

@@ -28,6 +28,8 @@ const tokenSeconds = 24 * 60 * 60
 
 // cluster is the cluster of the demo, seen by its administrator.
 type cluster struct {
+	// name is empty where there is only one; dir is that of the control plane's files, "" if not known.
+	name, dir  string
 	kubeconfig string
 	config     *rest.Config
 	client     kubernetes.Interface
@@ -51,20 +53,29 @@ func connect(kubeconfig string) (*cluster, error) {
 	return &cluster{kubeconfig: kubeconfig, config: config, client: client, dynamic: dyn}, nil
 }
 
-// install applies deploy/ but for the Deployment: no image could be started here.
-func (c *cluster) install(ctx context.Context, root string) error {
-	args := []string{"apply"}
-	for _, file := range []string{"namespace.yaml", "rbac.yaml", "configmap.yaml"} {
-		args = append(args, "-f", filepath.Join(root, "deploy", file))
+// label tells clusters apart in messages.
+func (c *cluster) label() string {
+	if c.name == "" {
+		return ""
 	}
-	_, err := c.kubectl(ctx, args...)
+	return " of cluster " + c.name
+}
+
+// install applies deploy/ but for the Deployment: no image could be started here. settings is the ConfigMap.
+func (c *cluster) install(ctx context.Context, root, settings string) error {
+	deploy := filepath.Join(root, "deploy")
+	_, err := c.kubectl(ctx, "apply", "-f", filepath.Join(deploy, "namespace.yaml"), "-f", filepath.Join(deploy, "rbac.yaml"), "-f", settings)
 	return err
 }
 
 // kubectl returns what kubectl prints.
 func (c *cluster) kubectl(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "kubectl", args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig)
+	name, env := "kubectl", append(os.Environ(), "KUBECONFIG="+c.kubeconfig)
+	if c.dir != "" {
+		name, env = filepath.Join(c.dir, "bin", name), append(env, "KUBECACHEDIR="+filepath.Join(c.dir, "kubectl-cache"))
+	}
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = env
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("kubectl %v: %w\n%s", args, err, out)

@@ -3,8 +3,12 @@
 //
 //	localcluster run -- demo [--once]
 //
-// and has to be run in the root of the repository. Where to look: install.go puts deploy/ into the cluster, process.go
-// runs the operator, modules.go follows the modules, show.go prints.
+// With --channels it shows release channels instead: it starts two clusters and a registry by itself, publishes versions of
+// a small module, and prints what the operators of both clusters make of them.
+//
+// It has to be run in the root of the repository. Where to look: install.go puts deploy/ into a cluster, operator.go and
+// process.go run the operator, modules.go follows the modules, show.go prints; channels.go is the tale of release channels,
+// publisher.go who publishes, fleet.go the two clusters.
 package main
 
 import (
@@ -22,10 +26,12 @@ import (
 
 // options of one demo.
 type options struct {
-	// Once ends the demo when all modules are Ready.
+	// Once ends the demo when all was shown.
 	Once bool
-	// Timeout is how long the modules may take to become Ready.
+	// Timeout is how long the modules may take to become Ready; with Channels, how long each step may take.
 	Timeout time.Duration
+	// Channels shows release channels, on clusters of the demo's own.
+	Channels bool
 	// Root is the directory of the repository.
 	Root string
 	// Kubeconfig is that of an administrator.
@@ -35,14 +41,15 @@ type options struct {
 
 func main() {
 	o := options{Root: ".", Kubeconfig: os.Getenv("KUBECONFIG"), Out: os.Stdout}
-	flag.BoolVar(&o.Once, "once", false, "end when all modules are Ready")
-	flag.DurationVar(&o.Timeout, "timeout", 10*time.Minute, "how long the modules may take to become Ready")
+	flag.BoolVar(&o.Once, "once", false, "end when all was shown")
+	flag.BoolVar(&o.Channels, "channels", false, "show release channels, with two clusters and a registry that the demo starts by itself")
+	flag.DurationVar(&o.Timeout, "timeout", 10*time.Minute, "how long the modules, or with --channels each step, may take")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if err := run(ctx, o); err != nil {
 		if ctx.Err() != nil {
-			fmt.Fprintln(os.Stderr, "demo: interrupted before the modules were Ready")
+			fmt.Fprintln(os.Stderr, "demo: interrupted before all was shown")
 		} else {
 			fmt.Fprintln(os.Stderr, "demo:", err)
 		}
@@ -50,11 +57,8 @@ func main() {
 	}
 }
 
-// run shows the demo until ctx ends, or with Once until the modules are Ready. It leaves no process and no file behind.
+// run shows the demo until ctx ends, or with Once until all was shown. It leaves no process and no file behind.
 func run(ctx context.Context, o options) (err error) {
-	if o.Kubeconfig == "" {
-		return errors.New("KUBECONFIG is not set: start with `make demo`, or with `bin/localcluster run -- bin/demo`")
-	}
 	if o.Root, err = filepath.Abs(o.Root); err != nil {
 		return err
 	}
@@ -64,15 +68,26 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	s := newScreen(o.Out)
+	if o.Channels {
+		return showChannels(ctx, o, dir, s)
+	}
+	return showModules(ctx, o, dir, s)
+}
+
+// showModules runs the operator with the modules of this repository on the cluster of KUBECONFIG.
+func showModules(ctx context.Context, o options, dir string, s *screen) error {
+	if o.Kubeconfig == "" {
+		return errors.New("KUBECONFIG is not set: start with `make demo`, or with `bin/localcluster run -- bin/demo`")
+	}
 	c, err := connect(o.Kubeconfig)
 	if err != nil {
 		return err
 	}
-	if err := c.install(ctx, o.Root); err != nil {
+	if err := c.install(ctx, o.Root, filepath.Join(o.Root, "deploy", "configmap.yaml")); err != nil {
 		return err
 	}
 	s.say("applied deploy/: namespace, rights, settings")
-	p, err := c.startOperator(ctx, o, dir)
+	p, err := c.startOperator(ctx, o, dir, filepath.Join(o.Root, "modules"), filepath.Join(o.Root, "global-hooks"))
 	if err != nil {
 		return err
 	}
@@ -82,7 +97,7 @@ func run(ctx context.Context, o options) (err error) {
 }
 
 // follow prints what happens to the modules and, once they are Ready, what was made.
-func follow(ctx context.Context, o options, c *cluster, p *process, s *screen) error {
+func follow(ctx context.Context, o options, c *cluster, p *operator, s *screen) error {
 	wanted, err := enabledModules(filepath.Join(o.Root, "deploy", "configmap.yaml"))
 	if err != nil {
 		return err
@@ -90,7 +105,7 @@ func follow(ctx context.Context, o options, c *cluster, p *process, s *screen) e
 	m := &modules{client: c.dynamic, wanted: wanted, screen: s, seen: map[string]string{}}
 	limited, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	if err := m.until(limited, p.done, m.ready); err != nil {
+	if err := m.until(limited, p.process, m.ready); err != nil {
 		return p.explain(fmt.Errorf("the modules are not Ready: %w", err))
 	}
 	took := s.elapsed()
@@ -106,7 +121,7 @@ func follow(ctx context.Context, o options, c *cluster, p *process, s *screen) e
 		return nil
 	}
 	s.hints(o, p)
-	err = m.until(ctx, p.done, func() bool { return false })
+	err = m.until(ctx, p.process, func() bool { return false })
 	if ctx.Err() != nil {
 		s.print("\nstopping\n")
 		return nil // interrupted by the user, who has seen everything

@@ -58,20 +58,33 @@ func enabledModules(file string) ([]string, error) {
 }
 
 // until looks again and again until ok, until ctx ends or until the operator ended.
-func (m *modules) until(ctx context.Context, ended <-chan struct{}, ok func() bool) error {
+func (m *modules) until(ctx context.Context, p *process, ok func() bool) error {
+	err := poll(ctx, []*process{p}, func() bool { m.look(ctx); return ok() })
+	if err != nil && ctx.Err() != nil {
+		return m.missing(err)
+	}
+	return err
+}
+
+// poll asks again and again until ok, until ctx ends or until a process ended.
+func poll(ctx context.Context, running []*process, ok func() bool) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		m.look(ctx)
 		if ok() {
 			return nil
 		}
+		for _, p := range running {
+			select {
+			case <-p.done:
+				return errors.Join(fmt.Errorf("%s ended by itself", p.name), p.err)
+			default:
+			}
+		}
 		select {
 		case <-tick.C:
-		case <-ended:
-			return errors.New("the operator ended by itself")
 		case <-ctx.Done():
-			return m.missing(ctx.Err())
+			return ctx.Err()
 		}
 	}
 }

@@ -30,7 +30,7 @@ func (s *screen) say(format string, args ...any) {
 }
 
 // facts prints global.discovery as the operator has it.
-func (s *screen) facts(ctx context.Context, p *process) error {
+func (s *screen) facts(ctx context.Context, p *operator) error {
 	text, err := p.ask(ctx, "global", "values", "-o", "yaml")
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func (s *screen) table(ctx context.Context, c *cluster) error {
 }
 
 // hints tells how to look around and what to try.
-func (s *screen) hints(o options, p *process) {
+func (s *screen) hints(o options, p *operator) {
 	path := ""
 	if dir := os.Getenv("LOCALCLUSTER_DIR"); dir != "" {
 		path = " PATH=" + filepath.Join(dir, "bin") + ":$PATH"
