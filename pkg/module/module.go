@@ -152,7 +152,7 @@ type Set struct {
 	// GlobalHooksDir is the absolute path of the folder of global hooks in force, GlobalHooks that of the hooks
 	// themselves (GlobalHooks of it), GlobalOrigin where they come from.
 	GlobalHooksDir, GlobalHooks string
-	GlobalOrigin   Origin
+	GlobalOrigin                Origin
 	// Libraries are the absolute paths of library charts that modules depend on.
 	Libraries []string
 	// Broken are module directories that could not be read, by module name: their

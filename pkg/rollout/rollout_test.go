@@ -349,7 +349,7 @@ func (s *site) expect(version string, phases ...string) {
 }
 
 func (s *site) track() string {
-	text, _ := json.Marshal(s.engine.Memory().Tracks["web"]) //nolint:errcheck // for a message
+	text, _ := json.Marshal(s.engine.Memory().Tracks["web"])
 	return string(text)
 }
 
@@ -369,7 +369,7 @@ func (s *site) held() values.Map {
 
 // rest lets time pass.
 func (s *site) rest(d time.Duration) {
-	time.Sleep(d)
+	time.Sleep(d) //nolint:forbidigo // of the bubble: nothing waits
 	synctest.Wait()
 }
 
