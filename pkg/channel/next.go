@@ -20,6 +20,9 @@ func Next(s Situation) Step {
 	m.follow()
 	m.prepare()
 	reason, message := m.why()
+	if reason != ReasonYanked {
+		message = joined(message, m.Target.Yanked)
+	}
 	return Step{Track: m.Track, Action: m.action, Prepare: m.prepared, Wake: m.wake, Events: m.events, Reason: reason, Message: message}
 }
 
@@ -219,6 +222,14 @@ func (m *machine) why() (reason, message string) {
 		return ReasonYanked, m.Target.Yanked
 	}
 	return "", ""
+}
+
+// joined are two sentences, either of which may be missing.
+func joined(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
 }
 
 // clone shares nothing with the track.

@@ -17,8 +17,7 @@ type reporter struct {
 }
 
 func (r reporter) Report(m status.Module) {
-	m.Origin = r.channels.Origin(m.Name)
-	m = r.print.status(m)
+	m = r.print.status(m.From(r.channels.Origin(m.Name)))
 	defer r.channels.ModuleChanged()
 	r.cluster.Report(m)
 	if m.Gone {

@@ -7,14 +7,20 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
 
 	"github.com/addon-operator/addon-operator/pkg/artifact"
@@ -29,6 +35,7 @@ type shop struct {
 	*bed
 	*testkit.OCIRegistry
 	key    *ecdsa.PrivateKey
+	root   string // below the registry
 	source string // name of the ModuleSource
 	docs   map[string]catalog.Document
 	before map[string]string // digest of the channel's newest document, by channel
@@ -36,13 +43,24 @@ type shop struct {
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
+	b := newBed(t)
+	return openShop(b, testkit.Registry(t), "shop", "corp-"+b.Namespace)
+}
+
+// rival is another source for the same operator: a root of its own in the same registry, with a key of its own.
+func (s *shop) rival(name string) *shop {
+	s.t.Helper()
+	return openShop(s.bed, s.OCIRegistry, name, name+"-"+s.Namespace)
+}
+
+func openShop(b *bed, r *testkit.OCIRegistry, root, name string) *shop {
+	b.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	s := &shop{bed: newBed(t), OCIRegistry: testkit.Registry(t), key: key, docs: map[string]catalog.Document{}, before: map[string]string{}}
-	s.source = "corp-" + s.Namespace
-	t.Cleanup(func() {
+	s := &shop{bed: b, OCIRegistry: r, key: key, root: root, source: name, docs: map[string]catalog.Document{}, before: map[string]string{}}
+	b.t.Cleanup(func() {
 		ctx := context.Background()
 		_ = s.Dynamic.Resource(report.Sources).Delete(ctx, s.source, metav1.DeleteOptions{})
 		_ = s.Dynamic.Resource(report.Releases).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
@@ -56,13 +74,12 @@ func newShop(t *testing.T) *shop {
 }
 
 func (s *shop) remote() registry.Remote {
-	return registry.Remote{URL: "oci://" + s.Host + "/shop", Timeout: 20 * time.Second}
+	return registry.Remote{URL: "oci://" + s.Host + "/" + s.root, Timeout: 20 * time.Second}
 }
 
 // module writes a module's directory with one template and pushes it; more are further files.
 func (s *shop) module(name, version, template string, more map[string]string) catalog.Ref {
 	s.t.Helper()
-	dir := filepath.Join(s.t.TempDir(), "100-"+name)
 	texts := map[string]string{
 		"module.yaml":           "version: " + version + "\n",
 		"Chart.yaml":            fmt.Sprintf("apiVersion: v2\nname: %s\nversion: %s\n", name, version),
@@ -71,6 +88,23 @@ func (s *shop) module(name, version, template string, more map[string]string) ca
 	for path, text := range more {
 		texts[path] = text
 	}
+	return s.pushed("100-"+name, texts)
+}
+
+// global pushes a folder of global hooks; hooks are their texts by name.
+func (s *shop) global(version string, hooks map[string]string) catalog.Ref {
+	s.t.Helper()
+	texts := map[string]string{"global.yaml": "version: " + version + "\n"}
+	for name, text := range hooks {
+		texts["hooks/"+name] = text
+	}
+	return s.pushed("global-hooks", texts)
+}
+
+// pushed writes a directory, packs and pushes it.
+func (s *shop) pushed(name string, texts map[string]string) catalog.Ref {
+	s.t.Helper()
+	dir := filepath.Join(s.t.TempDir(), name)
 	for path, text := range texts {
 		at := filepath.Join(dir, path)
 		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
@@ -92,7 +126,7 @@ func (s *shop) module(name, version, template string, more map[string]string) ca
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return catalog.Ref{Version: version, Digest: digest}
+	return catalog.Ref{Version: a.Meta.Version, Digest: digest}
 }
 
 // promote publishes the next document of a channel, in which a module has this version; edit may
@@ -104,6 +138,7 @@ func (s *shop) promote(channel, module string, ref catalog.Ref, edit func(*catal
 		if e.Digest != "" && e.Digest != ref.Digest {
 			e.Available = append([]catalog.Ref{e.Ref}, e.Available...)
 		}
+		e.Available = slices.DeleteFunc(e.Available, func(r catalog.Ref) bool { return r.Version == ref.Version })
 		e.Ref, e.PromotedAt = ref, time.Now().UTC().Truncate(time.Second)
 		if edit != nil {
 			edit(d, &e)
@@ -149,8 +184,8 @@ func (s *shop) follow(spec string) {
 		s.t.Fatal(err)
 	}
 	indented := string(bytes.ReplaceAll(bytes.TrimSpace(public), []byte("\n"), []byte("\n        ")))
-	text := fmt.Sprintf("apiVersion: addon-operator.io/v1alpha1\nkind: ModuleSource\nmetadata: {name: %s}\nspec:\n  url: oci://%s/shop\n  channel: stable\n  interval: 1s\n  timeout: 5s\n"+
-		"  verify:\n    keys:\n      - |\n        %s\n%s", s.source, s.Host, indented, spec)
+	text := fmt.Sprintf("apiVersion: addon-operator.io/v1alpha1\nkind: ModuleSource\nmetadata: {name: %s}\nspec:\n  url: oci://%s/%s\n  channel: stable\n  interval: 1s\n  timeout: 5s\n"+
+		"  verify:\n    keys:\n      - |\n        %s\n%s", s.source, s.Host, s.root, indented, spec)
 	u := s.object(text)
 	api := s.Dynamic.Resource(report.Sources)
 	s.eventually(func() bool {
@@ -223,4 +258,110 @@ func (s *shop) runs(module, version string) {
 	s.t.Helper()
 	s.eventually(func() bool { return fmt.Sprint(s.field(module, "version")) == version }, "module %s is version %s", module, version)
 	s.ready(module)
+}
+
+// deployed waits until a module runs a version, and its release says so.
+func (s *shop) deployed(module, version string) {
+	s.t.Helper()
+	s.phase(module, version, "Deployed")
+	s.runs(module, version)
+}
+
+// kept says that a module stays in a version, and why, in its condition UpToDate.
+func (s *shop) kept(module, version, reason string, texts ...string) {
+	s.t.Helper()
+	s.wants(module, "UpToDate", "False "+reason, texts...)
+	if got := fmt.Sprint(s.field(module, "version")); got != version {
+		s.t.Errorf("module %s is version %s, expected %s to be kept", module, got, version)
+	}
+}
+
+// sourceSays waits for a condition of the ModuleSource, "status reason message".
+func (s *shop) sourceSays(condition, prefix string, texts ...string) {
+	s.t.Helper()
+	var said string
+	testkit.Eventually(s.t, func() bool {
+		status, _ := s.sourceStatus().(map[string]any)
+		list, _ := status["conditions"].([]any)
+		for _, e := range list {
+			if c, ok := e.(map[string]any); ok && c["type"] == condition {
+				said = fmt.Sprint(c["status"], " ", c["reason"], " ", c["message"])
+			}
+		}
+		return strings.HasPrefix(said, prefix) && !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(said, text) })
+	}, func() string {
+		return fmt.Sprintf("%s of the source is %q with %q; it is %q", condition, prefix, texts, said)
+	})
+}
+
+// followed waits until the newest document of a channel was taken.
+func (s *shop) followed(channel string) {
+	s.t.Helper()
+	want := fmt.Sprint(s.docs[channel].Seq)
+	testkit.Eventually(s.t, func() bool {
+		status, _ := s.sourceStatus().(map[string]any)
+		list, _ := status["channels"].([]any)
+		return slices.ContainsFunc(list, func(e any) bool {
+			c, ok := e.(map[string]any)
+			return ok && c["channel"] == channel && fmt.Sprint(c["seq"]) == want
+		})
+	}, func() string { return fmt.Sprintf("document %s is followed; the source is %v", want, s.sourceStatus()) })
+}
+
+// ask writes spec of the ModuleRelease of a version, as a client's user may.
+func (s *shop) ask(client dynamic.Interface, module, version, spec string) error {
+	s.t.Helper()
+	var name string
+	s.eventually(func() bool {
+		name, _ = s.release(module, version)["name"].(string)
+		return name != ""
+	}, "there is a ModuleRelease of %s %s", module, version)
+	_, err := client.Resource(report.Releases).Patch(s.ctx, name, types.MergePatchType, []byte(`{"spec":`+spec+`}`), metav1.PatchOptions{})
+	return err
+}
+
+// clinic says of versions whether they are well: modules that it has looked after are Ready when it says so.
+type clinic struct {
+	*httptest.Server
+	mu   sync.Mutex
+	sick map[string]bool
+}
+
+func newClinic(t *testing.T) *clinic {
+	t.Helper()
+	c := &clinic{sick: map[string]bool{}}
+	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.sick[strings.TrimPrefix(r.URL.Path, "/")] {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (c *clinic) ails(version string, yes bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sick[version] = yes
+}
+
+// definition is a module.yaml of a version that the clinic looks after; more are further keys.
+func (c *clinic) definition(version, more string) map[string]string {
+	return map[string]string{"module.yaml": fmt.Sprintf("version: %s\nhealth:\n  - {name: well, http: %q, interval: 1s}\n%s", version, c.URL+"/"+version, more)}
+}
+
+// releaseOf is the status of a ModuleRelease by module and digest, nil without one.
+func (s *shop) releaseOf(module, digest string) map[string]any {
+	list, err := s.Dynamic.Resource(report.Releases).List(s.ctx, metav1.ListOptions{LabelSelector: "addon-operator.io/module=" + module})
+	if err != nil {
+		return nil
+	}
+	for _, u := range list.Items {
+		if status, _, _ := unstructured.NestedMap(u.Object, "status"); status["digest"] == digest {
+			return status
+		}
+	}
+	return nil
 }

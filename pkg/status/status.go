@@ -4,7 +4,9 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +33,9 @@ const (
 	Stalled = "Stalled"
 	// Paused: until a time nothing is applied, repaired or removed. There while it holds.
 	Paused = "Paused"
+	// UpToDate: nothing stands between the module and what its source offers and its user chose. There
+	// for modules that sources are about; no part of Ready.
+	UpToDate = "UpToDate"
 )
 
 // Phase is the word of the PHASE column.
@@ -143,6 +148,21 @@ type Origin struct {
 	Available string
 	// Reason and Message say why that does not run yet; empty when nothing stands against it.
 	Reason, Message string
+}
+
+// From is the module with its origin, and with a condition that says whether another version is kept
+// from it, and why. What keeps it is also the Reason of one that is well.
+func (m Module) From(o Origin) Module {
+	m.Origin = o
+	if o == (Origin{}) {
+		return m
+	}
+	c := Condition{Type: UpToDate, Status: o.Reason == "", Reason: cmp.Or(o.Reason, ReasonCurrent), Message: o.Message}
+	m.Conditions = append(slices.Clone(m.Conditions), c)
+	if o.Reason != "" && m.Phase == Deployed && m.Reason == ReasonReady {
+		m.Reason = o.Reason
+	}
+	return m
 }
 
 // Check is what is known of one health check by HTTP or hook.
