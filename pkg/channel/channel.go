@@ -167,7 +167,7 @@ type Situation struct {
 	Fetched    bool
 	FetchError string
 	// Checked: a preflight of Track.Next with these Values and its Retried has ended; PreflightError is what
-	// it found.
+	// it found. Without Checked, PreflightError is why none could be held.
 	Checked        bool
 	PreflightError string
 	// Run is what is observed of what is in force.

@@ -140,7 +140,7 @@ func (m *machine) wait(n *source.Release, delays []Delay) {
 
 // try runs the preflight, and puts in force what has passed.
 func (m *machine) try(n *source.Release) {
-	m.move(n, source.Preflight, "", "")
+	m.move(n, source.Preflight, "", m.PreflightError) // of a preflight that could not be held
 	switch {
 	case !m.Checked:
 		m.prepared = TryOut

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"github.com/addon-operator/addon-operator/pkg/channel"
 	"github.com/addon-operator/addon-operator/pkg/hook"
 	"github.com/addon-operator/addon-operator/pkg/installed"
@@ -47,7 +49,8 @@ func (l *Loop) Running(name string) source.Running {
 	d, settled := st.desc(), st.next.Load() == nil && !l.ledger.dirty(name)
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return source.Running{Known: true, On: st.decision.On, Installed: st.release.Exists(), Artifact: d.Origin.Artifact, Version: d.Version,
+	undecided := !st.decided && st.decision.By == "" && st.decision.Why == ""
+	return source.Running{Known: true, On: st.decision.On || undecided, Installed: st.release.Exists(), Artifact: d.Origin.Artifact, Version: d.Version,
 		Applied: settled && st.attempts.succeeded, Failed: st.next.Load() == nil && st.attempts.failures >= failuresThatCount,
 		Settled: settled, Ready: st.ready, Reason: st.reason, Message: st.why}
 }
@@ -114,15 +117,30 @@ func (l *Loop) Fact(path string) bool {
 
 // Preflight tries a version of a module out without effect: the user's values against its
 // schemas, its CRDs, its chart, and a dry run of every object. An error is what stands
-// against it; ErrUndecided that it cannot be known yet.
+// against it; source.ErrUnknown that it
+// cannot be known yet.
 //
 // Hooks are not run. Where those of the version are others than those that run now, values they
 // may set can be missing, and a chart that cannot be rendered is not held against it.
 func (l *Loop) Preflight(ctx context.Context, d *module.Descriptor) error {
 	g := l.published.Load()
 	if g == nil {
-		return ErrUndecided
+		return fmt.Errorf("%w: %w", source.ErrUnknown, ErrUndecided)
 	}
+	err := l.preflight(ctx, d, g)
+	if err != nil && passing(err) {
+		return fmt.Errorf("%w: %w", source.ErrUnknown, err)
+	}
+	return err
+}
+
+// passing: an error of the API server, or of the way there, that may be another at the next try.
+func passing(err error) bool {
+	return unreachable(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsTooManyRequests(err) ||
+		apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err) || apierrors.IsConflict(err)
+}
+
+func (l *Loop) preflight(ctx context.Context, d *module.Descriptor, g *Published) error {
 	scratch := l.store.Scratch()
 	if err := scratch.Extend(&module.Set{Modules: []*module.Descriptor{d}}); err != nil {
 		return fmt.Errorf("static values: %w", err)

@@ -141,13 +141,15 @@ func TestASickVersionGoesBackWithTheValuesThatWereWell(t *testing.T) {
 	s.deployed("layer", "1.0.0")
 	s.shown("red", configMaps, "layer", "data", "color")
 
-	// Well again, it is tried when somebody asks, and with what the user wrote last.
+	// Well again, it is tried when somebody asks, and comes with what was well until the user says more.
 	c.ails("1.1.0", false)
 	if err := s.ask(s.Dynamic, "layer", "1.1.0", `{"retry":"now"}`); err != nil {
 		t.Fatal(err)
 	}
 	s.deployed("layer", "1.1.0")
-	s.shown("green", configMaps, "layer", "data", "color")
+	s.shown("red", configMaps, "layer", "data", "color")
+	s.edit("layer", "color: yellow\n")
+	s.shown("yellow", configMaps, "layer", "data", "color")
 
 	// Unsafe: it stops, and says that it must not go back.
 	c.ails("1.2.0", true)

@@ -52,11 +52,11 @@ func TestAVersionWaitsForWhatItRequires(t *testing.T) {
 	s.promote("stable", "walk", needs("4.1.0", "requires: [{module: other, version: '>=2'}]\nrelease: {requires: {facts: [global.zones]}}\n"), plain)
 	s.phase("walk", "4.1.0", "Pending", "Blocked", "requires module other, which", "requires the fact global.zones")
 	s.phase("walk", "4.0.0", "Skipped", "4.1.0")
-	s.promote("stable", "other", s.module("other", "1.0.0", shown("other", "v", "1"), nil), nil)
+	s.promote("stable", "other", s.module("other", "1.0.0", shown("other", "v", "one"), nil), nil)
 	s.phase("walk", "4.1.0", "Pending", "Blocked", "requires module other, which is off")
 	s.edit("otherEnabled", "true")
 	s.phase("walk", "4.1.0", "Pending", "Blocked", "version 1.0.0 runs here")
-	s.promote("stable", "other", s.module("other", "2.0.0", shown("other", "v", "2"), nil), nil)
+	s.promote("stable", "other", s.module("other", "2.0.0", shown("other", "v", "two"), nil), nil)
 	s.deployed("other", "2.0.0")
 	s.phase("walk", "4.1.0", "Pending", "Blocked", "global.zones")
 	s.publish("stable", func(d *catalog.Document) {

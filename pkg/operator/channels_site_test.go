@@ -351,17 +351,3 @@ func (c *clinic) ails(version string, yes bool) {
 func (c *clinic) definition(version, more string) map[string]string {
 	return map[string]string{"module.yaml": fmt.Sprintf("version: %s\nhealth:\n  - {name: well, http: %q, interval: 1s}\n%s", version, c.URL+"/"+version, more)}
 }
-
-// releaseOf is the status of a ModuleRelease by module and digest, nil without one.
-func (s *shop) releaseOf(module, digest string) map[string]any {
-	list, err := s.Dynamic.Resource(report.Releases).List(s.ctx, metav1.ListOptions{LabelSelector: "addon-operator.io/module=" + module})
-	if err != nil {
-		return nil
-	}
-	for _, u := range list.Items {
-		if status, _, _ := unstructured.NestedMap(u.Object, "status"); status["digest"] == digest {
-			return status
-		}
-	}
-	return nil
-}

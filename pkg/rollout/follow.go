@@ -168,6 +168,9 @@ func (e *Engine) answered(s source.Source, at feed, f *follow, got Fetched, err 
 		e.tellPoll(s, at, f, before)
 		return
 	}
+	if f.failures > 0 {
+		e.hurry()
+	}
 	f.failures, f.polled = 0, now
 	if got.Unchanged && got.Manifest != f.seen {
 		f.next = now // it was asked with what is not known any more
@@ -184,6 +187,15 @@ func (e *Engine) answered(s source.Source, at feed, f *follow, got Fetched, err 
 		}
 	}
 	e.tellPoll(s, at, f, before)
+}
+
+// hurry has what should be in force and could not be fetched tried again: a registry is back.
+func (e *Engine) hurry() {
+	for _, p := range e.placed {
+		if p.err != "" {
+			p.again = time.Time{}
+		}
+	}
 }
 
 func pollBackoff(failures int) time.Duration { return 2 * time.Second << min(failures, 10) }

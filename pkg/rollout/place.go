@@ -183,6 +183,9 @@ func (e *Engine) recover(ctx context.Context, now time.Time) (wake time.Time) {
 	if !e.informed {
 		return wake // whom to ask is not known yet
 	}
+	if !e.informed {
+		return wake // what sources there are is not known yet
+	}
 	for _, t := range e.tracks {
 		if t.Current == nil || t.Current.Embedded() {
 			continue
@@ -207,6 +210,9 @@ func (e *Engine) wanted() string {
 		if r := e.tracks[name].Current; r != nil && !r.Embedded() {
 			o := e.origin(*r)
 			fmt.Fprintf(&b, " %s=%s %s %s %t", name, o.Artifact, o.Channel, o.ServiceAccount, e.ready(*r))
+			if p := e.placed[keyFor(*r)]; p == nil || p.err != "" {
+				b.WriteString(problemOf(p))
+			}
 		}
 	}
 	return b.String()

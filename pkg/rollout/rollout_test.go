@@ -102,7 +102,12 @@ func (s *shelf) fall(down bool) {
 	s.down = down
 }
 
-func (s *shelf) Pin(digests []string)  { s.pinned = digests }
+func (s *shelf) Pin(digests []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pinned = digests
+}
+
 func (s *shelf) Absent(err error) bool { return errors.Is(err, errAbsent) }
 func (s *shelf) Untrue(error) bool     { return false }
 
@@ -134,6 +139,8 @@ type site struct {
 	sick    map[string]bool
 	holds   map[string]source.Hold
 	refused map[string]string // preflights by version
+	later   map[string]bool   // versions whose preflight cannot be held
+	uid     string
 	phases  []string
 	events  []string
 	told    []string // Events
@@ -173,6 +180,9 @@ func (s *site) Running(name string) source.Running {
 func (s *site) Preflight(_ context.Context, d *module.Descriptor) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.later[d.Version] {
+		return fmt.Errorf("%w: the API server is away", source.ErrUnknown)
+	}
 	if why := s.refused[d.Version]; why != "" {
 		return errors.New(why)
 	}
@@ -233,7 +243,7 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &site{t: t, key: key, sick: map[string]bool{}, holds: map[string]source.Hold{}, refused: map[string]string{}, orders: map[string]source.Order{},
+	return &site{t: t, key: key, uid: "uid", later: map[string]bool{}, sick: map[string]bool{}, holds: map[string]source.Hold{}, refused: map[string]string{}, orders: map[string]source.Order{},
 		shelf: &shelf{channels: map[string]Fetched{}, artifacts: map[string]artifact.Artifact{}, cache: map[string]bool{}},
 		source: source.Source{Name: "corp", URL: "oci://here/root", Interval: time.Minute, Timeout: time.Second, Channel: "stable", Modules: []string{"*"},
 			Keys:   []string{string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))},
@@ -243,7 +253,7 @@ func newSite(t *testing.T) *site {
 // start runs an Engine, as a new process does.
 func (s *site) start() {
 	s.t.Helper()
-	s.engine = New(Config{Embedded: &module.Set{}, Settings: s.settings(), Memory: s.memory, ClusterUID: "uid", Kubernetes: func() string { return "v1.36.0" },
+	s.engine = New(Config{Embedded: &module.Set{}, Settings: s.settings(), Memory: s.memory, ClusterUID: s.uid, Kubernetes: func() string { return "v1.36.0" },
 		Operator: "1.0.0", Logger: slog.New(slog.DiscardHandler), Ports: Ports{Registry: s.shelf, Loader: s.shelf, Reporter: s, Meter: noMeter{}}})
 	set, err := s.engine.Set()
 	if err != nil {

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -20,6 +21,7 @@ import (
 type check struct {
 	values string // digest of the user's section that it was made with
 	err    string
+	again  time.Time // when the next is held, if this one was none
 }
 
 // count is a number of restarts.
@@ -31,6 +33,9 @@ type count struct {
 
 // restartLook is the time between two counts of restarts while a version is verified.
 const restartLook = 20 * time.Second
+
+// preflightRetry is the time between two preflights of which the first could not be held.
+const preflightRetry = 5 * time.Second
 
 // stepAll takes every module that channels are about as far as it can go now.
 func (e *Engine) stepAll(ctx context.Context, now time.Time) (wake time.Time) {
@@ -137,7 +142,11 @@ func (e *Engine) step(ctx context.Context, name string, offers []channel.Offer, 
 	e.perform(ctx, step, s)
 	e.tellFetch(before.Next, step.Track.Next)
 	e.tellOrigin(name, step, target)
-	return moved, step.Wake
+	wake = step.Wake
+	if n := step.Track.Next; n != nil {
+		wake = earlier(wake, e.checks[n.Name()].again)
+	}
+	return moved, wake
 }
 
 // tellNowhere says why a module that the user chooses is nowhere to be had: it has no resource that could.
@@ -209,7 +218,7 @@ func (e *Engine) situation(name string, t source.Track, run source.Running, subj
 			s.FetchError = p.err
 		}
 		if c, ok := e.checks[n.Name()]; ok && c.values == s.Values {
-			s.Checked, s.PreflightError = true, c.err
+			s.Checked, s.PreflightError = c.again.IsZero(), c.err
 		}
 	}
 	if p := t.Previous; p != nil {
@@ -274,6 +283,9 @@ func (e *Engine) tryOut(ctx context.Context, name string, r source.Release, dige
 		return
 	}
 	work := "preflight " + r.Name()
+	if c := e.checks[r.Name()]; c.values == digest && c.again.After(e.cfg.Now()) {
+		return
+	}
 	if !e.busy[work] {
 		delete(e.checks, r.Name()) // the outcome of a try before
 	}
@@ -286,6 +298,9 @@ func (e *Engine) tryOut(ctx context.Context, name string, r source.Release, dige
 			c := check{values: digest}
 			if err != nil {
 				c.err = e.cfg.Print(err.Error()) // it is remembered where everybody may read it
+			}
+			if errors.Is(err, source.ErrUnknown) {
+				c.again = e.cfg.Now().Add(preflightRetry)
 			}
 			e.checks[r.Name()] = c
 		}

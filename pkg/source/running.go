@@ -1,10 +1,17 @@
 package source
 
-import "github.com/addon-operator/addon-operator/pkg/values"
+import (
+	"errors"
+
+	"github.com/addon-operator/addon-operator/pkg/values"
+)
+
+// ErrUnknown is of a preflight that could not be held: it says nothing of the version, and is tried again.
+var ErrUnknown = errors.New("the preflight cannot be held now")
 
 // Running is what a module, or the global hooks, do with the version in force.
 type Running struct {
-	// Known: the module is in the roster; On: it is enabled; Installed: there is a release of it.
+	// Known: the module is in the roster; On: it is enabled, or nothing is decided yet; Installed: there is a release of it.
 	Known, On, Installed bool
 	// Artifact is the manifest digest of the version in force, "" for one from disk; Version its number.
 	Artifact, Version string
