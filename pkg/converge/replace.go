@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/addon-operator/addon-operator/pkg/installed"
 	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/status"
 )
@@ -63,6 +64,10 @@ func (l *Loop) Replace(ctx context.Context, set *module.Set) error {
 	if err := l.observeNew(ctx, before, after); err != nil {
 		return err
 	}
+	missing, err := l.observeBroken(ctx, before, after)
+	if err != nil {
+		return err
+	}
 	if err := l.store.Extend(set); err != nil {
 		return err
 	}
@@ -90,6 +95,7 @@ func (l *Loop) Replace(ctx context.Context, set *module.Set) error {
 	}
 	l.dismissMissing(before, after)
 	l.tellFiles(after, problems)
+	l.reportMissing(missing)
 	l.configured.mu.Lock()
 	if l.configured.read {
 		l.applySettings(l.configured.now) // keys of modules that are new, schemas that are others
@@ -107,12 +113,14 @@ func (l *Loop) Replace(ctx context.Context, set *module.Set) error {
 // sameAs says whether a reading brings nothing new.
 func (l *Loop) sameAs(set *module.Set, now *roster) bool {
 	return set.GlobalDigest == now.set.GlobalDigest && set.GlobalHooksDir == now.set.GlobalHooksDir && set.GlobalOrigin == now.set.GlobalOrigin && set.GlobalHooksDigest == now.set.GlobalHooksDigest && set.Incomplete == now.set.Incomplete &&
-		len(set.Broken) == len(now.set.Broken) && len(set.Modules) == len(now.byOrder) &&
+		maps.EqualFunc(set.Broken, now.set.Broken, sameText) && len(set.Modules) == len(now.byOrder) &&
 		!slices.ContainsFunc(set.Modules, func(d *module.Descriptor) bool {
 			st := now.byName[d.Name]
 			return st == nil || !sameModule(st.wanted(), d)
 		})
 }
+
+func sameText(a, b error) bool { return a.Error() == b.Error() }
 
 // withLast adds the last versions of modules that cannot be read now, and says why they cannot.
 func withLast(set *module.Set, before *roster) (*module.Set, map[string]string) {
@@ -151,6 +159,23 @@ func (l *Loop) observeNew(ctx context.Context, before, after *roster) error {
 		st.edit(func(st *moduleState) { st.release, st.verify = rel, rel.Exists() })
 	}
 	return nil
+}
+
+// observeBroken reads the releases of modules that never could be read, and now cannot for another reason.
+func (l *Loop) observeBroken(ctx context.Context, before, after *roster) ([]installed.Release, error) {
+	var out []installed.Release
+	for name, err := range after.set.Broken {
+		was := before.set.Broken[name]
+		if after.byName[name] != nil || before.byName[name] != nil || was != nil && sameText(was, err) {
+			continue
+		}
+		rel, err := l.cfg.Ports.Installer.Observe(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("read the release of module %s, which cannot be read: %w", name, err)
+		}
+		out = append(out, rel)
+	}
+	return out, nil
 }
 
 // sameModule says whether two readings of a module are one. The digest does not cover
