@@ -20,10 +20,10 @@ func TestAVersionWaitsForWhatItRequires(t *testing.T) {
 		return s.module("walk", version, shown("walk", "v", version), map[string]string{"module.yaml": "version: " + version + "\n" + release})
 	}
 	path := []catalog.Ref{needs("1.5.0", "release: {upgradeFrom: '>=1.0'}\n"), needs("2.0.0", "release: {upgradeFrom: '>=1.5'}\n")}
-	s.settings(map[string]string{"walkEnabled": "true"})
+	s.settings(map[string]string{"walkEnabled": "true", "globalSource": s.source}) // there is a folder of global hooks on disk
 	s.promote("stable", "walk", needs("1.0.0", ""), nil)
 	s.start()
-	s.follow("  modules: [walk, other, global]\n" + quick)
+	s.follow("  modules: [walk, other]\n" + quick)
 	s.deployed("walk", "1.0.0")
 
 	// Step by step, where upgradeFrom asks for it; without a step between, it stays and says so.
@@ -113,12 +113,12 @@ func (s *shop) oldDocument(needs func(version, release string) catalog.Ref) {
 	before := s.revision("walk")
 	s.edit("walk", "any: value\n") // the user's own change is no upgrade
 	s.eventually(func() bool { return fmt.Sprint(s.field("walk", "version")) == "4.3.0" && s.revision("walk") >= before }, "the module goes on")
-	s.follow("  suspend: true\n  modules: [walk, other, global]\n" + quick)
+	s.follow("  suspend: true\n  modules: [walk, other]\n" + quick)
 	s.sourceSays("Ready", "False Suspended")
 	s.publish("stable", func(d *catalog.Document) { d.ExpiresAt = time.Time{} })
 	s.phase("walk", "5.0.0", "Suspended", "SourceSuspended", s.source)
 	s.kept("walk", "4.3.0", "SourceSuspended")
-	s.follow("  modules: [walk, other, global]\n" + quick)
+	s.follow("  modules: [walk, other]\n" + quick)
 	s.sourceSays("SourceStale", "False")
 	s.sourceSays("Ready", "True")
 	s.deployed("walk", "5.0.0")
@@ -129,7 +129,7 @@ func (s *shop) oldDocument(needs func(version, release string) catalog.Ref) {
 	}
 	s.kept("walk", "5.0.0", "SourceMissing", s.source)
 	s.ready("walk", "other")
-	s.follow("  modules: [walk, other, global]\n" + quick)
+	s.follow("  modules: [walk, other]\n" + quick)
 	s.sourceSays("Ready", "True")
 	s.wants("walk", "UpToDate", "True")
 	s.promote("stable", "walk", needs("5.1.0", ""), nil)
