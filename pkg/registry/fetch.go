@@ -191,8 +191,9 @@ func (r *Registry) fetch(ctx context.Context, repo repository, manifest string, 
 	if err != nil {
 		return nil, err
 	}
-	defer r.cache.evict()
+	// It stays until it was pinned, or the next fetch needs the room.
 	defer r.cache.hold(append(listedBlobs(text), manifest)...)()
+	defer r.cache.evict()
 	out := make([][]byte, 0, len(layers))
 	for _, d := range layers {
 		text, err := r.blob(d.Digest.String(), d.Size, repo, func() (io.ReadCloser, error) { return repo.blob(ctx, d.Digest.String(), d.Size) })

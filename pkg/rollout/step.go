@@ -259,6 +259,7 @@ func (e *Engine) perform(ctx context.Context, step channel.Step, s channel.Situa
 	}
 	switch step.Prepare {
 	case channel.Fetch:
+		e.pin() // before it comes in, so that it is not evicted again
 		e.fetch(ctx, *step.Track.Next)
 	case channel.TryOut:
 		e.tryOut(ctx, s.Module, *step.Track.Next, s.Values)
