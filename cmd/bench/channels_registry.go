@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -83,6 +84,13 @@ func (s *shelf) counted() (all, polls int, bytes int64) {
 		all += n
 	}
 	return all, s.requests[channelHead], s.bytes.Load()
+}
+
+// asked says what the requests were.
+func (s *shelf) asked() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fmt.Sprint(s.requests)
 }
 
 func (s *shelf) found() time.Time {

@@ -15,8 +15,12 @@
 // with the wanted content. Memory is VmHWM (peak) and VmRSS (idle) of the
 // operator's process.
 //
+// Channels are those of a registry in this program, which counts requests and bytes: what a poll with nothing new
+// takes, how long a promotion takes to the cluster, and how long the way back. By itself:
+// bench -modules= -distinct=0 -objects=0 -curve= -channels=100 -runs=1
+//
 // The curve compares what one module costs, in CPU time, as their number grows. By
-// itself: bench -modules= -distinct=0 -objects=0 -curve=50,200,1000 -runs=1
+// itself: bench -modules= -distinct=0 -objects=0 -channels=0 -curve=50,200,1000 -runs=1
 package main
 
 import (
@@ -62,6 +66,7 @@ type config struct {
 	distinct int           // modules of distinct weights; 0 leaves the measurement out
 	objects  int           // watched ConfigMaps; 0 leaves the measurement out
 	curve    []int         // how many modules at each point of the curve
+	channels int           // modules that follow a channel; 0 leaves the measurement out
 	watching bool          // measure watchers beside each other
 	runs     int           // how often everything is repeated
 	idle     time.Duration // from converged to the reading of idle memory
@@ -81,6 +86,7 @@ func parse(args []string) (config, error) {
 	f.StringVar(&modules, "modules", "10,50,200", "numbers of modules, one table each; empty for none")
 	f.StringVar(&curve, "curve", "50,200,1000", "numbers of modules whose cost per module is compared; empty for none")
 	f.IntVar(&cfg.distinct, "distinct", 20, "modules with distinct weights; 0 leaves it out")
+	f.IntVar(&cfg.channels, "channels", 100, "modules that follow a channel of a registry; 0 leaves it out")
 	f.IntVar(&cfg.objects, "objects", 10_000, "ConfigMaps of 6 KB watched by one hook; 0 leaves it out")
 	f.BoolVar(&cfg.watching, "watching", true, "measure one binding over these ConfigMaps beside a bare informer")
 	f.IntVar(&cfg.runs, "runs", 3, "how often each measurement is repeated")
@@ -186,6 +192,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		t, err := measureCurve(ctx, cfg)
 		if err != nil {
 			return fmt.Errorf("curve: %w", err)
+		}
+		tables = append(tables, t)
+	}
+	if cfg.channels > 0 {
+		t, err := measureChannels(ctx, cfg)
+		if err != nil {
+			return fmt.Errorf("%d modules of a channel: %w", cfg.channels, err)
 		}
 		tables = append(tables, t)
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -61,7 +62,7 @@ func startOperator(p place) (*operator, error) {
 	cmd := exec.Command(p.binary, "start",
 		"--modules-dir", filepath.Join(p.dir, "modules"), "--global-hooks-dir", filepath.Join(p.dir, "global-hooks"),
 		"--namespace", p.namespace, "--config-map", settingsName, "--kube-config", p.kubeconfig,
-		"--tmp-dir", filepath.Join(files, "tmp"), "--debug-unix-socket", filepath.Join(files, "socket"),
+		"--tmp-dir", filepath.Join(files, "tmp"), "--cache-dir", filepath.Join(files, "cache"), "--debug-unix-socket", filepath.Join(files, "socket"),
 		"--prometheus-listen-address", "127.0.0.1", "--prometheus-listen-port", port, "--log-type", "json")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = files, log, log
 	return o, o.start(cmd)
@@ -122,6 +123,32 @@ func (o *operator) tail() string {
 	}
 	const most = 2000
 	return string(text[max(0, len(text)-most):])
+}
+
+// logged is the time of the last line of the log with this message.
+func (o *operator) logged(message string) (time.Time, error) {
+	f, err := os.Open(o.log)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer f.Close()
+	var last time.Time
+	for dec := json.NewDecoder(f); ; {
+		var line struct {
+			Time    time.Time `json:"time"`
+			Message string    `json:"msg"`
+		}
+		err := dec.Decode(&line)
+		switch {
+		case err == nil && line.Message == message:
+			last = line.Time
+		case err == nil:
+		case last.IsZero():
+			return last, fmt.Errorf("%s: no line %q: %w", o.log, message, err)
+		default:
+			return last, nil
+		}
+	}
 }
 
 // pollEvery is the precision of a restart; asking more often would take CPU time

@@ -33,6 +33,7 @@ const (
 	byHelm     contender = "helm"
 	byObjects  contender = "objects"
 	byHooks    contender = "hooks"
+	byBare     contender = "bare" // the one request, or the one Helm action, that there is no way around
 )
 
 // sheet holds what was measured, in seconds or MB.
@@ -106,6 +107,26 @@ func (s sheet) watched(n int, idle time.Duration) table {
 	}
 }
 
+// mostRequests of a poll with nothing new.
+const mostRequests = 1
+
+// channels is the table of n modules that follow a channel.
+func (s sheet) channels(n int) table {
+	t := table{
+		title: fmt.Sprintf("%d modules that follow a channel, polled every %s; the floors are one HEAD, and one upgrade with the bare Helm SDK", n, channelInterval),
+		plain: [][]string{{"", "operator", "floor", "target"}},
+	}
+	for _, r := range []row{
+		{what: pollRequests, unit: "HEAD", atMost: mostRequests}, {what: pollBytes, unit: "B"},
+		{what: promoted, unit: "s"}, {what: foundPromoted, unit: "s"}, {what: undone, unit: "s"},
+	} {
+		r.values = s[r.what]
+		t.missed = t.missed || r.over()
+		t.plain = append(t.plain, []string{string(r.what), r.cell(byOperator), r.cell(byBare), r.target()})
+	}
+	return t
+}
+
 // median of a sorted or unsorted list; 0 of an empty one.
 func median(values []float64) float64 {
 	if len(values) == 0 {
@@ -157,10 +178,10 @@ func (r row) cell(who contender) string {
 		return "–"
 	}
 	format := "%.2f"
-	if r.unit == "MB" {
+	if r.unit != "s" {
 		format = "%.0f"
 	}
-	text := fmt.Sprintf(format+" "+r.unit, median(v))
+	text := strings.TrimSuffix(fmt.Sprintf(format+" "+r.unit, median(v)), " ")
 	if len(v) > 1 {
 		text += fmt.Sprintf(" ("+format+"–"+format+")", slices.Min(v), slices.Max(v))
 	}

@@ -25,7 +25,6 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/catalog"
 	"github.com/addon-operator/addon-operator/pkg/registry"
 	"github.com/addon-operator/addon-operator/pkg/report"
-	"github.com/addon-operator/addon-operator/pkg/testkit"
 )
 
 // Whoever may push to the registry, or sits on the way to it, changes nothing: every document that is not
@@ -103,6 +102,7 @@ func TestDocumentsOfAttackersAreRefusedAndNothingChanges(t *testing.T) {
 		s.follows()
 		s.unchanged("web", was)
 	}
+	s.cacheIsWhole()
 
 	// The number is remembered when the ModuleSource is deleted and made anew, and over a restart.
 	sources := s.Dynamic.Resource(report.Sources)
@@ -237,6 +237,7 @@ func TestArtifactsOfAttackersAreRefusedAndNothingChanges(t *testing.T) {
 	s.wants("web", "UpToDate", "False FetchFailed", "expected content of digest")
 	s.ready("web")
 	s.unchanged("web", was)
+	s.cacheIsWhole()
 	s.nothingLeaked()
 
 	// Files of the cache are altered between two starts: nothing of them is used. With the registry down what
@@ -273,7 +274,6 @@ func TestArtifactsOfAttackersAreRefusedAndNothingChanges(t *testing.T) {
 type witness struct {
 	revision int
 	object   string // UID and resource version of the ConfigMap
-	cached   map[string]bool
 }
 
 func (s *shop) witness(module string) witness {
@@ -282,18 +282,22 @@ func (s *shop) witness(module string) witness {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return witness{s.revision(module), string(cm.UID) + "/" + cm.ResourceVersion, s.cached()}
+	return witness{s.revision(module), string(cm.UID) + "/" + cm.ResourceVersion}
 }
 
-// unchanged fails the test unless release and objects are those of before; of the cache, that each file is what
-// its name says.
+// unchanged fails the test unless release and objects are those of before.
 func (s *shop) unchanged(module string, was witness) {
 	s.t.Helper()
 	now := s.witness(module)
 	if now.revision != was.revision || now.object != was.object {
 		s.t.Errorf("module %s was revision %d, object %s, and is %d, %s", module, was.revision, was.object, now.revision, now.object)
 	}
-	for name, whole := range now.cached {
+}
+
+// cacheIsWhole fails the test unless each file of the cache is what its name says.
+func (s *shop) cacheIsWhole() {
+	s.t.Helper()
+	for name, whole := range s.cached() {
 		if !whole {
 			s.t.Errorf("the cache has %s, which is something else", name)
 		}
@@ -358,33 +362,13 @@ func (s *shop) nothingLeaked() {
 // refused waits until the source says why a document is not taken, in its condition and in an Event.
 func (s *shop) refused(reason, says string) {
 	s.t.Helper()
-	s.sourceIs("False", reason, says)
+	s.sourceSays("Ready", "False "+reason, says)
 	s.eventually(func() bool { return s.event(s.source, reason, says) }, "an Event on the ModuleSource says %s: %s", reason, says)
 }
 
 func (s *shop) follows() {
 	s.t.Helper()
-	s.sourceIs("True", "Followed", "")
-}
-
-// sourceIs waits for the condition Ready of the ModuleSource.
-func (s *shop) sourceIs(status, reason, says string) {
-	s.t.Helper()
-	testkit.Eventually(s.t, func() bool {
-		st, ok := s.sourceStatus().(map[string]any)
-		list, listed := st["conditions"].([]any)
-		if !ok || !listed {
-			return false
-		}
-		for _, c := range list {
-			if m, ok := c.(map[string]any); ok && m["type"] == "Ready" {
-				return m["status"] == status && m["reason"] == reason && strings.Contains(fmt.Sprint(m["message"]), says)
-			}
-		}
-		return false
-	}, func() string {
-		return fmt.Sprintf("the source is Ready %s, %s, %q; it is %s", status, reason, says, pretty(s.sourceStatus()))
-	})
+	s.sourceSays("Ready", "True")
 }
 
 // publishNext publishes the document in force with the next number.

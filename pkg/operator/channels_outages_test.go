@@ -1,7 +1,6 @@
 package operator_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/addon-operator/addon-operator/pkg/catalog"
 	"github.com/addon-operator/addon-operator/pkg/report"
 )
 
@@ -39,13 +39,14 @@ func TestAnOutageOfTheRegistryStopsNothingThatHasBegun(t *testing.T) {
 	was := s.witness("web")
 
 	// Down between the document and the artifact, over a restart.
+	next := s.module("web", "1.1.0", shown("web", "v", "1.1.0"), nil)
 	s.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		if strings.Contains(r.URL.Path, "/modules/web/") && r.Method == http.MethodGet {
 			panic(http.ErrAbortHandler) // as a connection that breaks
 		}
 		return false
 	})
-	push("1.1.0", "")
+	s.promote("stable", "web", next, nil)
 	s.phase("web", "1.1.0", "Pending", "FetchFailed", "modules/web")
 	s.eventually(func() bool { return s.event("web", "FetchFailed", "version 1.1.0") }, "an Event tells of 1.1.0")
 	s.Down()
@@ -114,8 +115,14 @@ func TestARegistryThatHangsOrFloodsHoldsUpNobodyElse(t *testing.T) {
 	s.promote("stable", "web", s.module("web", "1.0.0", shown("web", "v", "1.0.0"), nil), nil)
 	s.chart("100-disk", shown("disk", "v", "{{ .Values.disk.v | default 1 | quote }}"))
 	s.edit("diskEnabled", "true")
+	var rivals []*shop
+	for _, root := range []string{"hang", "hang-later", "flood", "flood-later"} {
+		r := s.rival(root)
+		r.publish("stable", func(*catalog.Document) {})
+		rivals = append(rivals, r)
+	}
 
-	// Below /shop all is well; below other roots the same artifacts are hung or flooded on, each at another place.
+	// Below /shop all is well; each of the other roots hangs or floods at another place.
 	var served, requests, hanging atomic.Int64
 	s.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		root, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v2/"), "/")
@@ -127,29 +134,26 @@ func TestARegistryThatHangsOrFloodsHoldsUpNobodyElse(t *testing.T) {
 		case root == "flood" && get && strings.Contains(path, "/manifests/"), root == "flood-later" && get && strings.Contains(path, "/blobs/"):
 			requests.Add(1)
 			served.Add(flood(w))
-		case root == "shop":
-			return false
 		default:
-			r.URL.Path = "/v2/shop/" + path
 			return false
 		}
 		return true
 	})
 	s.start()
-	bad := map[string]struct{ reason, says string }{
-		"hang":        {"Unreachable", "took more than 1s"},
-		"hang-later":  {"Unreachable", "took more than 1s"},
-		"flood":       {"IntegrityError", "expected at most"},
-		"flood-later": {"IntegrityError", "expected at most"},
+	for _, r := range rivals {
+		r.follow("  modules: [none]\n")
 	}
-	for root := range bad {
-		s.alias(root)
+	bad := map[*shop]struct{ reason, says string }{
+		rivals[0]: {"Unreachable", "took more than 5s"},
+		rivals[1]: {"Unreachable", "took more than 5s"},
+		rivals[2]: {"IntegrityError", "expected at most"},
+		rivals[3]: {"IntegrityError", "expected at most"},
 	}
 	s.follow("  modules: [web]\n  update: {soak: 1s, timeout: 20s}\n")
 	s.phase("web", "1.0.0", "Deployed")
-	for root, b := range bad {
-		t.Log(root)
-		s.as(s.source + "-" + root).refused(b.reason, b.says)
+	for r, b := range bad {
+		t.Log(r.root)
+		r.refused(b.reason, b.says)
 	}
 	// Each of them goes on, and so does everything else.
 	before := hanging.Load() + requests.Load()
@@ -164,21 +168,4 @@ func TestARegistryThatHangsOrFloodsHoldsUpNobodyElse(t *testing.T) {
 	if each := served.Load() / max(requests.Load(), 1); each > most {
 		t.Errorf("%d bytes were taken of each of %d floods, expected at most %d", each, requests.Load(), most)
 	}
-}
-
-// as is the shop with another ModuleSource.
-func (s *shop) as(name string) *shop {
-	other := *s
-	other.source = name
-	return &other
-}
-
-// alias makes a ModuleSource of another root of the registry, with a small timeout.
-func (s *shop) alias(root string) {
-	s.t.Helper()
-	other := s.as(s.source + "-" + root)
-	s.t.Cleanup(func() {
-		_ = s.Dynamic.Resource(report.Sources).Delete(context.Background(), other.source, metav1.DeleteOptions{})
-	})
-	other.followAt(root, "1s", "  modules: [none]\n")
 }

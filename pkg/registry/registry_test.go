@@ -748,3 +748,29 @@ func TestARedirectDoesNotGiveUpTLS(t *testing.T) {
 		t.Errorf("got %v, and %v", err, plain.Requests())
 	}
 }
+
+// A cache without any room keeps what was just fetched until the next fetch, so that it can be pinned.
+func TestWhatWasJustFetchedCanStillBePinned(t *testing.T) {
+	server := testkit.Registry(t)
+	digest := push(t, at(server), module(t, "web", "1.0.0", "one"))
+	other := push(t, at(server), module(t, "db", "1.0.0", "two"))
+	r := open(t, t.TempDir(), 1)
+	for name, d := range map[string]string{"web": digest, "db": other} {
+		if _, err := r.Artifact(t.Context(), at(server), name, d); err != nil {
+			t.Fatal(err)
+		}
+		r.Pin([]string{d})
+		server.Down()
+		if _, err := r.Cached(d); err != nil {
+			t.Error(err)
+		}
+		server.Up()
+	}
+	r.Pin([]string{digest})
+	if _, err := r.Artifact(t.Context(), at(server), "web", digest); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]bool{true, false}, cached(r, digest, other)); d != "" {
+		t.Error(d)
+	}
+}

@@ -150,3 +150,25 @@ func TestArtifactsThatNobodyNeedsAreForgotten(t *testing.T) {
 		}
 	})
 }
+
+// A cache that is full makes room for whatever is read: what runs and what to go back to is pinned before.
+func TestWhatRunsIsPinnedBeforeTheCacheIsUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		for i, v := range []string{"1.0.0", "1.1.0"} {
+			s.publish(v, nil)
+			if i == 0 {
+				s.start()
+			}
+			s.rest(10 * time.Minute)
+		}
+		s.stop()
+		s.Pin(nil) // as the cache of a new process is
+		s.start()
+		s.rest(time.Minute)
+		if s.runs() != "1.1.0" || len(s.unpinned) > 0 {
+			t.Errorf("%s runs, and was read without being pinned: %v", s.runs(), s.unpinned)
+		}
+		s.stop()
+	})
+}

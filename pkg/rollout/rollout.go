@@ -196,6 +196,7 @@ func New(cfg Config) *Engine {
 	}
 	e.inbox.wake = make(chan struct{}, 1)
 	e.recall(cfg.Memory)
+	e.pin() // before the cache is used, and makes room
 	e.restore()
 	return e
 }

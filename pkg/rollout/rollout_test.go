@@ -41,6 +41,7 @@ type shelf struct {
 	pinned    []string
 	asked     int
 	dropped   []string // directories
+	unpinned  []string // read from the cache, which might have made room for it
 }
 
 func (s *shelf) Channel(_ context.Context, _ source.Source, name, known string) (Fetched, error) {
@@ -90,6 +91,9 @@ func (s *shelf) Artifact(_ context.Context, _ source.Source, _, digest string) (
 func (s *shelf) Cached(digest string) (artifact.Artifact, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !slices.Contains(s.pinned, digest) {
+		s.unpinned = append(s.unpinned, digest)
+	}
 	if !s.cache[digest] {
 		return artifact.Artifact{}, errAbsent
 	}

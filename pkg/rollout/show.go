@@ -158,10 +158,25 @@ func (e *Engine) tellOrigin(name string, step channel.Step, target channel.Targe
 	if offered := cmp.Or(target.Goal.Version, target.Entry.Version); t.Current == nil || offered != t.Current.Version {
 		o.Available = offered
 	}
+	e.tellChoice(name, t, target)
 	e.cfg.Ports.Meter.YankedRuns(name, target.Yanked != "")
 	if had, ok := e.origins.Swap(name, o); !ok || had != o {
 		e.loop.Show(name)
 	}
+}
+
+// tellChoice tells once why a module that is there stays as it is. That a document was not read yet is the source's
+// business.
+func (e *Engine) tellChoice(name string, t source.Track, target channel.Target) {
+	if target.Reason == channel.ReasonNoDocument || t.Current == nil && t.Next == nil && !e.onDisk(name) {
+		return
+	}
+	e.once("choice "+name, target.Reason+" "+target.Message, func() {
+		if target.Reason != "" {
+			e.log.Warn("no version is chosen; what runs keeps running", "module", name, "reason", target.Reason, "why", target.Message)
+			e.cfg.Ports.Reporter.Event(name, true, target.Reason, target.Message)
+		}
+	})
 }
 
 // Origin is what the Module resource shows of where a module's version is from. Anybody may ask.
