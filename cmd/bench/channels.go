@@ -128,7 +128,7 @@ func (f *follower) push(ctx context.Context, s *scene, i int, version, note stri
 	if _, err := os.Stat(dir); err != nil {
 		dir = filepath.Join(s.work.sub("published"), f.modules.Dir(i))
 	}
-	values := fmt.Sprintf("%s: {replicas: %d, note: %s, seen: none}\n%sEnabled: true\n", name, f.modules.Replicas, note, name)
+	values := fmt.Sprintf("%s: {replicas: %d, note: %s, seen: none}\n", name, f.modules.Replicas, note)
 	err := errors.Join(os.WriteFile(filepath.Join(dir, "values.yaml"), []byte(values), 0o644),
 		os.WriteFile(filepath.Join(dir, "module.yaml"), []byte("version: "+version+"\n"), 0o644),
 		os.WriteFile(filepath.Join(dir, "Chart.yaml"), []byte("apiVersion: v2\nname: "+name+"\nversion: "+version+"\n"), 0o644))
@@ -178,7 +178,11 @@ func (f *follower) publish(ctx context.Context) error {
 
 // followed starts an operator without modules and has it follow the channel, until all of them are installed and verified.
 func (f *follower) followed(ctx context.Context, s *scene) (*operator, error) {
-	if err := f.cluster.configMap(ctx, s.work.namespace, settingsName, nil); err != nil {
+	on := map[string]string{}
+	for _, name := range s.work.names() {
+		on[name+"Enabled"] = "true"
+	}
+	if err := f.cluster.configMap(ctx, s.work.namespace, settingsName, on); err != nil {
 		return nil, err
 	}
 	s.seen.expect(s.work.everything())
