@@ -70,7 +70,7 @@ test: need build ## Run all tests, on real control planes (P=packages at once, T
 	$(GO) test -C testdata/promcheck -timeout $(TIMEOUT) $(TESTFLAGS) ./...
 
 .PHONY: bench
-bench: need build ## Measure speed and memory with 10, 50 and 200 modules beside their floors, and the cost per module up to 1,000 (ARGS=...)
+bench: need build ## Measure speed and memory with 10, 50 and 200 modules beside their floors, the cost per module up to 1,000, and channels (ARGS=...)
 	$(GO) run ./cmd/bench $(ARGS)
 
 .PHONY: soak
