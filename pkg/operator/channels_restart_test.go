@@ -3,6 +3,7 @@ package operator_test
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/addon-operator/addon-operator/pkg/catalog"
 )
@@ -85,4 +86,36 @@ func TestAModuleMovesAndOutlivesItsOperator(t *testing.T) {
 	s.Up()
 	s.promote("stable", "moved", version("1.4.0"), nil)
 	s.deployed("moved", "1.4.0")
+}
+
+// Global hooks that fail keep the first pass of a new process from ever ending. They are taken back all the same,
+// without a registry, and modules go on.
+func TestBrokenGlobalHooksAreUndoneAfterARestart(t *testing.T) {
+	s := newShop(t)
+	s.settings(map[string]string{"racksEnabled": "true", "globalSource": s.source})
+	s.promote("stable", "racks", s.module("racks", "1.0.0", shown("racks", "count", "n{{ .Values.global.racks }}"), nil), nil)
+	s.publish("stable", func(d *catalog.Document) {
+		d.Global = &catalog.Entry{Ref: s.global("1.0.0", map[string]string{"racks.sh": finds("racks", "7")}), PromotedAt: time.Now().UTC()}
+	})
+	stop := s.start()
+	s.follow("  modules: [racks]\n" + quick)
+	s.phase("global", "1.0.0", "Deployed")
+	s.deployed("racks", "1.0.0")
+	s.shown("n7", configMaps, "racks", "data", "count")
+	s.follow("  modules: [racks]\n  update: {soak: 3s, timeout: 1m}\n")
+
+	broken := script("onStartup: 1", "echo no racks here >&2; exit 3")
+	s.publish("stable", func(d *catalog.Document) {
+		d.Global = &catalog.Entry{Ref: s.global("1.1.0", map[string]string{"racks.sh": broken}), PromotedAt: time.Now().UTC()}
+	})
+	s.phase("global", "1.1.0", "Applying")
+	before := s.revision("racks")
+	stop()
+	s.Down()
+	s.start()
+	s.phase("global", "1.1.0", "RolledBack", "racks.sh")
+	s.phase("global", "1.0.0", "Deployed")
+	s.ready("racks")
+	s.shown("n7", configMaps, "racks", "data", "count")
+	s.sameRevisions(map[string]int{"racks": before})
 }

@@ -4,11 +4,15 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/addon-operator/addon-operator/pkg/artifact"
 	"github.com/addon-operator/addon-operator/pkg/catalog"
+	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/source"
 )
 
@@ -255,6 +259,53 @@ func TestWhatWasLostIsFetchedWhenTheRegistryIsBack(t *testing.T) {
 		s.fall(false)
 		s.rest(2 * time.Minute)
 		s.runsNow("1.0.0")
+		s.stop()
+	})
+}
+
+// Two sources bring a module that is not installed: nothing is, and there is no resource yet to say why.
+func TestAModuleThatCannotBeChosenIsToldOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.publish("1.0.0", nil)
+		s.source.URL = "" // nothing can be done with it
+		s.start()
+		s.source.URL = "oci://here/root"
+		rival := s.source
+		rival.Name = "rival"
+		s.engine.Inputs(Inputs{Sources: []source.Source{s.source, rival}})
+		s.rest(10 * time.Minute)
+		s.runsNow("nothing")
+		s.mu.Lock()
+		told := slices.DeleteFunc(slices.Clone(s.told), func(line string) bool { return !strings.Contains(line, "AmbiguousSource") })
+		s.mu.Unlock()
+		if want := " true AmbiguousSource: module web is offered by the sources corp, rival: choose one with the key …Source"; len(told) != 1 || told[0] != want {
+			t.Errorf("told %q, expected once %q", told, want)
+		}
+		s.stop()
+	})
+}
+
+// A requirement on a module that a source is about to bring says what that waits for.
+func TestARequirementOnAModuleThatIsOnItsWaySaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.refused["7.0.0"] = "it does not fit"
+		s.publish("1.0.0", func(d *catalog.Document) {
+			web, db := d.Modules["web"], catalog.Ref{Version: "7.0.0", Digest: "sha256:" + strings.Repeat("7", 64)}
+			d.Modules["db"] = catalog.Entry{Ref: db, PromotedAt: time.Now()}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.artifacts[db.Digest] = artifact.Artifact{Meta: artifact.Meta{Name: "db", Version: db.Version}}
+			s.artifacts[web.Digest] = artifact.Artifact{Meta: artifact.Meta{Name: "web", Version: "1.0.0",
+				Requires: artifact.Requires{Modules: []module.Requirement{{Module: "db", Version: ">=7"}}}}}
+		})
+		s.start()
+		s.rest(10 * time.Minute)
+		n := s.engine.Memory().Tracks["web"].Next
+		if n == nil || n.Reason != "Blocked" || !strings.Contains(n.Message, "db") || !strings.Contains(n.Message, "its version 7.0.0 is Failed: it does not fit") {
+			t.Errorf("the track is %s", s.track())
+		}
 		s.stop()
 	})
 }

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,6 +128,9 @@ func (e *Engine) step(ctx context.Context, name string, offers []channel.Offer, 
 	if !e.settings.Exists && before.Current == nil {
 		return false, wake // what the user wants is not known
 	}
+	if subject.First && subject.Choice.Source == "" && e.unasked(name, offers) {
+		return false, wake // another source may bring it too
+	}
 	s := e.situation(name, before, run, subject, target, now)
 	step := channel.Next(s)
 	if c := step.Track.Current; c != nil {
@@ -151,7 +155,7 @@ func (e *Engine) step(ctx context.Context, name string, offers []channel.Offer, 
 
 // tellNowhere says why a module that the user chooses is nowhere to be had: it has no resource that could.
 func (e *Engine) tellNowhere(name string, t source.Track, target channel.Target) {
-	chosen := e.settings.Choices[keyOf(name)] != (source.Choice{})
+	chosen := e.settings.Choices[keyOf(name)] != (source.Choice{}) || name != artifact.GlobalName && target.Reason == channel.ReasonAmbiguousSource
 	if !chosen || t.Current != nil || t.Next != nil || target.Reason == "" || e.onDisk(name) {
 		target.Message = ""
 	}
@@ -161,6 +165,17 @@ func (e *Engine) tellNowhere(name string, t source.Track, target channel.Target)
 			e.cfg.Ports.Reporter.Event("", true, target.Reason, target.Message)
 		}
 	})
+}
+
+// unasked: a source that may bring the module was not asked yet, so that nobody can say whether it is the only one.
+func (e *Engine) unasked(name string, offers []channel.Offer) bool {
+	for _, o := range offers {
+		f := e.follows[feed{o.Source.Name, cmp.Or(e.settings.Choices[keyOf(name)].Channel, o.Source.Channel)}]
+		if o.Names(name) && !o.Source.Suspend && f != nil && f.reason == reasonPending {
+			return true
+		}
+	}
+	return false
 }
 
 // unmanaged modules lie on disk and are not asked for from elsewhere, or nowhere at all.
@@ -207,7 +222,7 @@ func (e *Engine) situation(name string, t source.Track, run source.Running, subj
 		}
 	}
 	s.Delays = channel.Delays(subject, target, channel.Around{Now: now, UID: e.cfg.ClusterUID, Orders: e.inputs.Orders,
-		Kubernetes: e.cfg.Kubernetes(), Operator: e.cfg.Operator, Fact: e.loop.Fact, Peer: e.loop.Peer})
+		Kubernetes: e.cfg.Kubernetes(), Operator: e.cfg.Operator, Fact: e.loop.Fact, Peer: e.peer})
 	if d, held := e.afterGlobal(name, target); held {
 		s.Delays = append(s.Delays, d)
 	}
@@ -225,6 +240,16 @@ func (e *Engine) situation(name string, t source.Track, run source.Running, subj
 		s.Fallback = e.available(name, *p)
 	}
 	return s
+}
+
+// peer is another module as requirements see it, also one that a source is about to bring.
+func (e *Engine) peer(name string) channel.Peer {
+	p, n := e.loop.Peer(name), e.tracks[name].Next
+	if p.Exists || n == nil {
+		return p
+	}
+	why := strings.TrimSuffix(fmt.Sprintf("its version %s is %s: %s", n.Version, n.Phase, n.Message), ": ")
+	return channel.Peer{Exists: true, On: true, Version: n.Version, Why: why}
 }
 
 // afterGlobal: global hooks of a document are applied before its modules.
