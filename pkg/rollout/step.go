@@ -171,7 +171,7 @@ func (e *Engine) tellNowhere(name string, t source.Track, target channel.Target)
 func (e *Engine) unasked(name string, offers []channel.Offer) bool {
 	for _, o := range offers {
 		f := e.follows[feed{o.Source.Name, cmp.Or(e.settings.Choices[keyOf(name)].Channel, o.Source.Channel)}]
-		if o.Names(name) && !o.Source.Suspend && f != nil && f.reason == reasonPending {
+		if o.Names(name) && o.Source.URL != "" && !o.Source.Suspend && f != nil && f.reason == reasonPending {
 			return true
 		}
 	}

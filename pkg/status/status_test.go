@@ -149,3 +149,30 @@ func TestPauseAndMaintenanceShow(t *testing.T) {
 		t.Errorf("maintenance: %+v", m)
 	}
 }
+
+func TestAConditionSaysWhyAnotherVersionDoesNotRun(t *testing.T) {
+	well := Module{Phase: Deployed, Reason: ReasonReady, Conditions: []Condition{{Type: Ready, Status: true, Reason: ReasonReady}}}
+	failing := Module{Phase: Failing, Reason: ReasonApplyFailed}
+	for name, c := range map[string]struct {
+		module Module
+		origin Origin
+		want   Condition
+		reason string
+	}{
+		"a module on disk has none":          {well, Origin{}, Condition{}, ReasonReady},
+		"nothing is kept from it":            {well, Origin{Source: "corp", Channel: "ea"}, Condition{UpToDate, true, ReasonCurrent, ""}, ReasonReady},
+		"a version waits":                    {well, Origin{Source: "corp", Reason: "Freeze", Message: "until then"}, Condition{UpToDate, false, "Freeze", "until then"}, "Freeze"},
+		"its own trouble is the first thing": {failing, Origin{Source: "corp", Reason: "Freeze"}, Condition{UpToDate, false, "Freeze", ""}, ReasonApplyFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := c.module.From(c.origin)
+			var last Condition
+			if len(got.Conditions) > len(c.module.Conditions) {
+				last = got.Conditions[len(got.Conditions)-1]
+			}
+			if last != c.want || got.Reason != c.reason || got.Origin != c.origin {
+				t.Errorf("got %+v, reason %s; expected %+v, reason %s", last, got.Reason, c.want, c.reason)
+			}
+		})
+	}
+}
