@@ -13,11 +13,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -208,6 +211,34 @@ func TestTheServiceOfWebhooksLeadsToTheOperator(t *testing.T) {
 }
 
 // C-450: replicas exclude each other, can be asked by each other, and are not drained all at once.
+// Below /tmp the cache would be in memory, and bounded by less than its own size.
+func TestTheCacheOfTheDeploymentIsOnAVolumeOfItsOwn(t *testing.T) {
+	t.Parallel()
+	var d appsv1.Deployment
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(one(t, "deployment.yaml").Object, &d); err != nil {
+		t.Fatal(err)
+	}
+	pod := d.Spec.Template.Spec
+	env := map[string]string{}
+	for _, e := range pod.Containers[0].Env {
+		env[e.Name] = e.Value
+	}
+	mounts, volumes := pod.Containers[0].VolumeMounts, pod.Volumes
+	m := slices.IndexFunc(mounts, func(m corev1.VolumeMount) bool { return m.MountPath == env["ADDON_OPERATOR_CACHE_DIR"] })
+	if m < 0 || mounts[m].ReadOnly {
+		t.Fatalf("no volume is mounted at ADDON_OPERATOR_CACHE_DIR %q for writing: %v", env["ADDON_OPERATOR_CACHE_DIR"], mounts)
+	}
+	v := slices.IndexFunc(volumes, func(v corev1.Volume) bool { return v.Name == mounts[m].Name })
+	if v < 0 || volumes[v].EmptyDir == nil || volumes[v].EmptyDir.Medium != corev1.StorageMediumDefault {
+		t.Fatalf("the volume %s is no emptyDir on disk", mounts[m].Name)
+	}
+	// What is pinned, and what is unpacked from it, comes on top of the bound.
+	size, err := strconv.ParseInt(env["ADDON_OPERATOR_CACHE_SIZE"], 10, 64)
+	if limit := volumes[v].EmptyDir.SizeLimit; err != nil || limit == nil || limit.Value() < size*2 {
+		t.Errorf("the cache may have %d bytes (%v), the volume %v: expected twice as much", size, err, limit)
+	}
+}
+
 func TestTheReplicasOfTheDeploymentAreHighlyAvailable(t *testing.T) {
 	t.Parallel()
 	deployment, budget := one(t, "deployment.yaml"), one(t, "pdb.yaml")
