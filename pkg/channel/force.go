@@ -168,7 +168,7 @@ func (m *machine) broken() (reason, message string) {
 
 // because is what is observed, as the end of a sentence.
 func (m *machine) because() string {
-	if text := cmp.Or(m.Run.Message, m.Run.Reason); text != "" {
+	if text := cmp.Or(m.Run.Message, m.Run.Reason); text != "" && !m.Run.Ready { // Ready is what was seen of the version before
 		return ": " + text
 	}
 	return ""

@@ -90,7 +90,7 @@ func (v *preview) check() (problems []explain.KeyProblem, warnings []string) {
 		put(st.unit.Owner, st.desc().Key)
 	}
 	for _, key := range v.unknown(v.next) {
-		warnings = append(warnings, "key "+key+" names a module that is in no modules directory; it would be ignored")
+		warnings = append(warnings, "key "+key+" names a module that is in no modules directory and was fetched from no ModuleSource yet; it would be ignored until then")
 	}
 	return problems, warnings
 }

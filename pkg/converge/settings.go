@@ -94,7 +94,7 @@ func (l *Loop) tellUnknown(before, next settings.Settings) {
 	known := l.unknown(before)
 	for _, key := range l.unknown(next) {
 		if !slices.Contains(known, key) {
-			message := "key " + key + " names a module that is in no modules directory; it is ignored: correct its spelling or remove it"
+			message := "key " + key + " names a module that is in no modules directory and was fetched from no ModuleSource yet; until then it is ignored: if it stays so, correct its spelling or remove it"
 			l.log.Warn("ConfigMap "+message, "key", key)
 			l.cfg.Ports.Reporter.Event("", true, "UnknownKey", message)
 		}

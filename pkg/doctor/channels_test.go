@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/addon-operator/addon-operator/pkg/source"
+	"github.com/addon-operator/addon-operator/pkg/status"
 )
 
 func corp(edit func(*Source)) Source {
@@ -75,5 +76,42 @@ func TestRulesOfSourcesAndReleases(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What waits or was undone has a ModuleRelease that tells it.
+func TestAModuleThatKeepsItsVersionForAReasonOfItsOwn(t *testing.T) {
+	for reason, want := range map[string]string{"Yanked": "warning Module m: keeps version 1.0.0 for 60m: Yanked: so it is",
+		"NotInChannel": "warning Module m: keeps version 1.0.0 for 60m: NotInChannel: so it is", "WaitingForApproval": "", "Rejected": ""} {
+		t.Run(reason, func(t *testing.T) {
+			found := Examine(facts(func(f *Facts) {
+				f.Modules = []Module{{Name: "m", Version: "1.0.0", Phase: "Deployed", Reason: "Ready", Conditions: []metav1.Condition{
+					{Type: status.Ready, Status: metav1.ConditionTrue, Reason: "Ready"},
+					{Type: status.UpToDate, Status: metav1.ConditionFalse, Reason: reason, Message: "so it is", LastTransitionTime: ago(time.Hour)}}}}
+			}))
+			var got string
+			for _, x := range found {
+				if strings.HasPrefix(x.Object, "Module ") {
+					got += string(x.Severity) + " " + x.Object + ": " + x.Problem
+				}
+			}
+			if got != want {
+				t.Errorf("got %q, expected %q", got, want)
+			}
+		})
+	}
+}
+
+// A module of a source has no directory, and its release must not be removed because a registry is away.
+func TestTheWayOutOfAMissingModuleDependsOnWhereItIsFrom(t *testing.T) {
+	for from, want := range map[string]string{"disk": "bring the module's directory back", "source": "bring the registry of its ModuleSource back"} {
+		f := facts(func(f *Facts) {
+			if from == "source" {
+				f.Offered = []Offered{version("1.0.0", source.Deployed, "", time.Hour)}
+			}
+		})
+		if got := f.wayOut(status.ReasonModuleMissing, Module{Name: "m"}); !strings.HasPrefix(got, want) {
+			t.Errorf("from %s: %s", from, got)
+		}
 	}
 }

@@ -116,6 +116,7 @@ type Right struct {
 type Module struct {
 	Name       string             `json:"-"`
 	Enabled    bool               `json:"enabled"`
+	Version    string             `json:"version"`
 	Namespace  string             `json:"namespace"`
 	Phase      string             `json:"phase"`
 	Reason     string             `json:"reason"`

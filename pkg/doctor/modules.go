@@ -8,7 +8,10 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/addon-operator/addon-operator/pkg/installed"
+	"github.com/addon-operator/addon-operator/pkg/source"
 	"github.com/addon-operator/addon-operator/pkg/status"
 )
 
@@ -116,7 +119,31 @@ func (f Facts) moduleState(m Module) []Finding {
 	if is(status.Stalled, "True") && len(out) > 0 {
 		out[0].Severity, out[0].Problem = Error, "stalled, "+out[0].Problem
 	}
+	if is(status.UpToDate, "False") {
+		out = append(out, f.kept(m, m.Conditions[cond[status.UpToDate]-1])...)
+	}
 	return out
+}
+
+// kept is of a module that keeps its version for a reason that only a human can take away; what waits, or was undone, is told of
+// its ModuleRelease.
+func (f Facts) kept(m Module, c metav1.Condition) []Finding {
+	way := map[string]string{
+		"AmbiguousSource":   "set the key …Source: " + f.edit(),
+		"SourceMissing":     "create the ModuleSource that is named, or change the key …Source: " + f.edit(),
+		"NoDocument":        "see the conditions of the ModuleSource; set its spec.channel, or the key …Channel",
+		"NotInChannel":      "promote the module, or follow another channel",
+		"VersionNotOffered": "choose a version that is offered: " + f.edit(),
+		"VersionInvalid":    "correct the key …Version: " + f.edit(),
+		"Yanked":            "choose or promote another version; update.leaveYanked of the ModuleSource moves on by itself",
+		"DowngradeIgnored":  "set the key …Version to exactly that version, if it is wanted: " + f.edit(),
+		"NoUpgradePath":     "add the step that is missing to the channel (addon-operator channel promote --path)",
+	}[c.Reason]
+	if way == "" {
+		return nil
+	}
+	return []Finding{{Warning, "Module " + m.Name, fmt.Sprintf("keeps version %s for %s: %s", m.Version, f.age(c.LastTransitionTime.Time), join(c.Reason, c.Message)),
+		"the version that is offered", way}}
 }
 
 func expected(m Module) string {
@@ -189,6 +216,9 @@ func (f Facts) wayOut(reason string, m Module) string {
 	case status.ReasonUninstalling:
 		return "the objects that the message names hold it up: remove their finalizers when whoever set them is gone"
 	case status.ReasonModuleMissing:
+		if f.sourced(m.Name) {
+			return "bring the registry of its ModuleSource back, or another with the same artifacts; nothing is removed (docs/lost-registry.md)"
+		}
 		return "bring the module's directory back, or remove the release: helm -n " + f.Namespace + " uninstall " + m.Name
 	case status.ReasonTerminating:
 		return "the namespace has to be gone first: what holds it up is said of the namespace itself"
@@ -198,6 +228,11 @@ func (f Facts) wayOut(reason string, m Module) string {
 		return "wait; if it lasts, see `addon-operator queue list` and the operator's log"
 	}
 	return describe
+}
+
+// sourced says that a module is, or was, installed from a ModuleSource.
+func (f Facts) sourced(module string) bool {
+	return slices.ContainsFunc(f.Offered, func(o Offered) bool { return o.Module == module && o.Phase == string(source.Deployed) })
 }
 
 // releases: each is deployed, of a module that is known, and has room to grow.

@@ -133,7 +133,7 @@ func TestColumnsOfKubectlGetModules(t *testing.T) {
 	r, stop := b.start(opened())
 	defer stop()
 	m := summary("columns", status.Failed, "boom")
-	m.Origin = status.Origin{Source: "corp", Channel: "ea", Available: "1.3.0"}
+	m.Origin = status.Origin{Source: "corp", Channel: "ea", Available: "1.3.0", Reason: "Freeze", Message: "until later"}
 	r.Report(m)
 	b.until(func() bool { return b.field("columns", "status", "phase") == "Failing" })
 	text, err := b.typed.CoreV1().RESTClient().Get().AbsPath("/apis/addon-operator.io/v1alpha1/modules/columns").
@@ -157,6 +157,9 @@ func TestColumnsOfKubectlGetModules(t *testing.T) {
 	cells := table.Rows[0].Cells
 	if want := []any{"columns", true, "ea", "1.2.3", "1.3.0", "Failing", "False", "HookFailed"}; !slices.Equal(cells[:8], want) {
 		t.Error(cells)
+	}
+	if wide := cells[len(cells)-1]; wide != "until later" {
+		t.Errorf("why the version that is offered does not run: %v", wide)
 	}
 }
 

@@ -459,3 +459,45 @@ func TestAChoiceThatLeadsNowhereIsTold(t *testing.T) {
 		s.stop()
 	})
 }
+
+// Nothing of this is the state of a release, so it has to be told of the module.
+func TestWhyAModuleKeepsItsVersionIsToldOnce(t *testing.T) {
+	gone := func(d *catalog.Document) { delete(d.Modules, "web") }
+	for sentence, c := range map[string]struct {
+		version string // of the choice
+		edit    func(*catalog.Document)
+		want    string
+	}{
+		"the module left the channel": {"", gone, "web true NotInChannel: channel stable of ModuleSource corp does not list module web"},
+		"what runs was yanked": {"1.0.0", func(d *catalog.Document) {
+			e := d.Modules["web"]
+			e.Yanked = []catalog.Yanked{{Version: "1.0.0", Reason: "loses data"}}
+			d.Modules["web"] = e
+		}, "web true Yanked: version 1.0.0 of module web, which runs, was yanked: loses data"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t)
+				s.choice = source.Choice{Version: c.version}
+				s.publish("1.0.0", nil)
+				s.start()
+				s.rest(time.Hour)
+				if got := s.engine.Origin("web"); got.Reason != "" {
+					t.Errorf("before, the module shows %+v", got)
+				}
+				s.publish("1.1.0", c.edit)
+				s.rest(time.Hour)
+				s.mu.Lock()
+				told := slices.DeleteFunc(slices.Clone(s.told), func(line string) bool { return !strings.HasPrefix(line, c.want) })
+				s.mu.Unlock()
+				if len(told) != 1 || s.runs() != "1.0.0" {
+					t.Errorf("%s runs, and %d times %q is told: %q", s.runs(), len(told), c.want, s.told)
+				}
+				if got := s.engine.Origin("web"); !strings.HasPrefix(c.want, "web true "+got.Reason+": ") || !strings.HasPrefix("web true "+got.Reason+": "+got.Message, c.want) {
+					t.Errorf("the module shows %+v", got)
+				}
+				s.stop()
+			})
+		})
+	}
+}

@@ -120,7 +120,7 @@ func (e *Engine) status(s source.Source, now time.Time) source.Status {
 	case s.Suspend:
 		ready.Status, ready.Reason, lines = false, reasonSuspended, []string{"spec.suspend is set: nothing is polled, and nothing new begins"}
 	}
-	ready.Message = cmp.Or(strings.Join(lines, "; "), fmt.Sprintf("%d modules in %d channels", st.Modules, len(st.Channels)))
+	ready.Message = cmp.Or(strings.Join(lines, "; "), fmt.Sprintf("modules listed: %d, channels in use: %d", st.Modules, len(st.Channels)))
 	if len(old) > 0 {
 		stale = source.Condition{Type: source.Stale, Status: true, Reason: "Expired",
 			Message: strings.Join(old, "; ") + "; what runs keeps running, and nothing is upgraded until a newer document is published (addon-operator channel renew)"}
