@@ -204,23 +204,8 @@ func (m *machine) archive(r *source.Release) {
 	m.Track.History = m.Track.History[:min(len(m.Track.History), source.HistoryLimit)]
 }
 
-// why says why the module does not run its target, and that what it runs was yanked.
+// why says why the module does not run its target.
 func (m *machine) why() (reason, message string) {
-	reason, message = m.against()
-	switch yanked := m.Target.Yanked; {
-	case yanked == "" || reason == ReasonYanked:
-		return reason, message
-	case message == "":
-		return ReasonYanked, yanked
-	case m.Target.Reason != "": // nothing else goes on, so that is the worst of it
-		return ReasonYanked, yanked + "; " + message
-	default:
-		return reason, message + "; " + yanked
-	}
-}
-
-// against is what stands against the target.
-func (m *machine) against() (reason, message string) {
 	c, n := m.Track.Current, m.Track.Next
 	switch {
 	case m.Target.Reason != "":
@@ -233,6 +218,8 @@ func (m *machine) against() (reason, message string) {
 		return n.Reason, n.Message
 	case c != nil && c.Phase != source.Deployed:
 		return c.Reason, c.Message
+	case m.Target.Yanked != "":
+		return ReasonYanked, m.Target.Yanked
 	}
 	return "", ""
 }

@@ -439,9 +439,6 @@ func render(m status.Module, before map[string]any, now time.Time) map[string]an
 	for i, c := range m.Conditions {
 		list[i] = condition{c.Type, c.Reason, c.Message, c.Status}
 	}
-	if c, ok := upToDate(m.Origin); ok {
-		list = append(list, c)
-	}
 	out := map[string]any{
 		"enabled": m.Enabled, "version": m.Version, "namespace": m.Namespace, "weight": int64(m.Weight),
 		"phase": string(m.Phase), "reason": m.Reason, "revision": int64(m.Revision), "globalRevision": m.Global,
@@ -454,20 +451,6 @@ func render(m status.Module, before map[string]any, now time.Time) map[string]an
 	setTime(out, "nextTry", m.NextTry)
 	renderWhy(out, m, before)
 	return out
-}
-
-// upToDate tells whether a module of a source runs what is offered, and if not, why. What lies on disk and is asked for from
-// nowhere else has no such condition.
-func upToDate(o status.Origin) (condition, bool) {
-	switch {
-	case o.Reason != "":
-		return condition{status.UpToDate, o.Reason, o.Message, false}, true
-	case o.Source == "":
-		return condition{}, false
-	case o.Available != "":
-		return condition{status.UpToDate, "Progressing", "version " + o.Available + " is on its way", false}, true
-	}
-	return condition{status.UpToDate, "Offered", "the version that is offered runs", true}, true
 }
 
 func setText(out map[string]any, name, text string) {

@@ -133,8 +133,7 @@ func TestColumnsOfKubectlGetModules(t *testing.T) {
 	r, stop := b.start(opened())
 	defer stop()
 	m := summary("columns", status.Failed, "boom")
-	m.Origin = status.Origin{Source: "corp", Channel: "ea", Available: "1.3.0", Reason: "Freeze", Message: "until later"}
-	r.Report(m)
+	r.Report(m.From(status.Origin{Source: "corp", Channel: "ea", Available: "1.3.0", Reason: "Freeze", Message: "until later"}))
 	b.until(func() bool { return b.field("columns", "status", "phase") == "Failing" })
 	text, err := b.typed.CoreV1().RESTClient().Get().AbsPath("/apis/addon-operator.io/v1alpha1/modules/columns").
 		SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io").DoRaw(t.Context())

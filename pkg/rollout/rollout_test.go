@@ -469,11 +469,11 @@ func TestWhyAModuleKeepsItsVersionIsToldOnce(t *testing.T) {
 		want    string
 	}{
 		"the module left the channel": {"", gone, "web true NotInChannel: channel stable of ModuleSource corp does not list module web"},
-		"what runs was yanked": {"1.0.0", func(d *catalog.Document) {
+		"what runs was yanked, and is offered no more": {"1.0.0", func(d *catalog.Document) {
 			e := d.Modules["web"]
 			e.Yanked = []catalog.Yanked{{Version: "1.0.0", Reason: "loses data"}}
 			d.Modules["web"] = e
-		}, "web true Yanked: version 1.0.0 of module web, which runs, was yanked: loses data"},
+		}, "web true VersionNotOffered: channel stable of ModuleSource corp offers no 1.0.0 of module web, but 1.1.0; version 1.0.0 of module web, which runs, was yanked: loses data"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -31,8 +31,6 @@ const (
 	Ready = "Ready"
 	// Stalled: the module has not been Ready for a long time.
 	Stalled = "Stalled"
-	// UpToDate: the module runs the version that its source offers. Only modules of sources have it (Module.Origin).
-	UpToDate = "UpToDate"
 	// Paused: until a time nothing is applied, repaired or removed. There while it holds.
 	Paused = "Paused"
 	// UpToDate: nothing stands between the module and what its source offers and its user chose. There
