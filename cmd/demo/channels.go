@@ -229,8 +229,8 @@ In another terminal:
 
   cd %[1]s        # the module 500-hello, release.key, release.pub
   export ADDON_OPERATOR_ROOT=%[2]s PATH=%[3]s:$PATH
-  export KUBECONFIG=%[4]s        # cluster A, or
-  export KUBECONFIG=%[5]s        # cluster B
+  export KUBECONFIG=%[4]s DEBUG_UNIX_SOCKET=%[8]s        # cluster A, or
+  export KUBECONFIG=%[5]s DEBUG_UNIX_SOCKET=%[9]s        # cluster B
 
 Things to try; what happens is told here:
 
@@ -241,12 +241,12 @@ Things to try; what happens is told here:
        kubectl -n addon-operator patch configmap addon-operator --type merge -p '{"data":{"helloUpdate":"Manual"}}'
        addon-operator channel promote hello --from ea --to stable --key release.key
        addon-operator release approve hello
-  3. Take a version back, everywhere.
+  3. Take a version back. Cluster B, if it asks for approval, asks for this too.
        addon-operator channel rollback hello 1.0.0 --channel stable --yank "says hello twice" --key release.key
   4. Look at what was done.
        addon-operator channel log stable --key release.key
        addon-operator channel diff ea stable --key release.key
-       addon-operator release list
+       addon-operator release list; addon-operator doctor
   5. Sign with another key: nothing changes in the clusters, and the ModuleSource says why.
        addon-operator channel keygen --out thief
        addon-operator channel renew ea --key thief.key --verify-key release.pub; kubectl get modulesources -o wide
@@ -254,5 +254,5 @@ Things to try; what happens is told here:
 The operators' logs are %[6]s and
 %[7]s. Ctrl-C stops everything and removes all files.
 
-`, t.publisher.dir, t.root, binaries, t.a.kubeconfig, t.b.kubeconfig, t.a.operator.log, t.b.operator.log)
+`, t.publisher.dir, t.root, binaries, t.a.kubeconfig, t.b.kubeconfig, t.a.operator.log, t.b.operator.log, t.a.operator.socket, t.b.operator.socket)
 }
