@@ -191,12 +191,12 @@ func (t *tale) promoteBad(ctx context.Context) error {
 
 // rejected prints what was rejected, and why.
 func (t *tale) rejected(ctx context.Context) error {
-	text, err := t.a.kubectl(ctx, "get", "modulereleases", "-o",
-		"custom-columns=VERSION:.status.version,PHASE:.status.phase,REASON:.status.reason,DIGEST:.status.digest,MESSAGE:.status.message")
+	const columns = "custom-columns=VERSION:.status.version,PHASE:.status.phase,REASON:.status.reason,DIGEST:.status.digest,MESSAGE:.status.message"
+	text, err := t.a.kubectl(ctx, "get", "modulereleases", "-o", columns)
 	if err != nil {
 		return err
 	}
-	t.screen.print("$ kubectl get modulereleases -o custom-columns=…    # cluster %s\n%s\n", early, text)
+	t.screen.print("$ kubectl get modulereleases -o %s    # cluster %s\n%s\n", columns, early, text)
 	for line := range strings.Lines(text) {
 		r := t.a.releases["1.2.0"]
 		if strings.Contains(line, "RolledBack") && r.digest != "" && r.reason != "" && strings.Contains(line, r.digest) && strings.Contains(line, r.reason) {

@@ -119,7 +119,7 @@ func (f Facts) moduleState(m Module) []Finding {
 	if is(status.Stalled, "True") && len(out) > 0 {
 		out[0].Severity, out[0].Problem = Error, "stalled, "+out[0].Problem
 	}
-	if is(status.UpToDate, "False") {
+	if is(status.UpToDate, "False") && is(status.Ready, "True") { // otherwise something worse is said
 		out = append(out, f.kept(m, m.Conditions[cond[status.UpToDate]-1])...)
 	}
 	return out
