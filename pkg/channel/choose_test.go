@@ -54,6 +54,7 @@ func TestWhereAModuleComesFrom(t *testing.T) {
 		"nothing is said and two sources bring it":              {Subject{Offers: []Offer{all, both}}, false, "", ReasonAmbiguousSource},
 		"nothing is said and of two that name it one lists it":  {Subject{Offers: []Offer{all, unread("other", "m")}}, false, "corp", ""},
 		"nothing is said and no source that names it was read":  {Subject{Offers: []Offer{unread("corp", "m")}}, false, "corp", ""},
+		"nothing is said and none of two that name it lists it": {Subject{Offers: []Offer{offer("corp", []string{"*"}), unread("other", "m")}}, false, "", ReasonSourceMissing},
 		"nothing is said and nobody brings it":                  {Subject{Offers: []Offer{corp}}, false, "", ReasonSourceMissing},
 		"its source was deleted":                                {Subject{Track: running("1.0.0", "a")}, false, "corp", ReasonSourceMissing},
 		"its source no longer names it and no other does":       {Subject{Track: running("1.0.0", "a"), Offers: []Offer{corp}}, false, "corp", ""},

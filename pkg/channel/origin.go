@@ -64,8 +64,10 @@ func (s Subject) named() Place {
 		return s.only(listing)
 	case s.offer(s.current()) != nil:
 		return Place{Source: s.current()}
-	case len(named) > 0:
-		return s.only(named)
+	case len(named) == 1:
+		return Place{Source: named[0]}
+	case len(named) > 1:
+		return Place{Reason: ReasonSourceMissing, Message: fmt.Sprintf("the sources %s may bring module %s, and no document of theirs that was read lists it", strings.Join(named, ", "), s.Module)}
 	case s.current() != "":
 		return Place{Source: s.current(), Reason: ReasonSourceMissing, Message: fmt.Sprintf("ModuleSource %s, which brought module %s, does not exist any more; what runs keeps running", s.current(), s.Module)}
 	}

@@ -155,7 +155,7 @@ func (e *Engine) step(ctx context.Context, name string, offers []channel.Offer, 
 
 // tellNowhere says why a module that the user chooses is nowhere to be had: it has no resource that could.
 func (e *Engine) tellNowhere(name string, t source.Track, target channel.Target) {
-	chosen := e.settings.Choices[keyOf(name)] != (source.Choice{}) || name != artifact.GlobalName && target.Reason == channel.ReasonAmbiguousSource
+	chosen := e.settings.Choices[keyOf(name)] != (source.Choice{}) || target.Reason == channel.ReasonAmbiguousSource
 	if !chosen || t.Current != nil || t.Next != nil || target.Reason == "" || e.onDisk(name) {
 		target.Message = ""
 	}
