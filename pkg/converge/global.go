@@ -78,6 +78,9 @@ func (p globalPass) run(ctx context.Context, why reason) error {
 		return fmt.Errorf("key global of ConfigMap %s cannot be used: %s", p.cfg.Instance, problem)
 	}
 	old := p.published.Load()
+	if p.rehook.Load() {
+		p.trouble.renew() // a pass that began with the hooks before may have ended well meanwhile
+	}
 	if p.rehook.Swap(false) {
 		p.log.Info("global hooks changed; they start anew")
 		p.hooks.Stop(p.global)

@@ -93,7 +93,7 @@ func TestAModuleMovesAndOutlivesItsOperator(t *testing.T) {
 func TestBrokenGlobalHooksAreUndoneAfterARestart(t *testing.T) {
 	s := newShop(t)
 	s.settings(map[string]string{"racksEnabled": "true", "globalSource": s.source})
-	s.promote("stable", "racks", s.module("racks", "1.0.0", shown("racks", "count", "n{{ .Values.global.racks }}"), nil), nil)
+	s.promote("stable", "racks", s.module("racks", "1.0.0", shown("racks", "count", "\"n{{ .Values.global.racks }}\""), nil), nil)
 	s.publish("stable", func(d *catalog.Document) {
 		d.Global = &catalog.Entry{Ref: s.global("1.0.0", map[string]string{"racks.sh": finds("racks", "7")}), PromotedAt: time.Now().UTC()}
 	})
