@@ -46,11 +46,11 @@ func (o *objects) whyNotFinished(ctx context.Context, it *item) string {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(newest.Object, &pod); err != nil {
 		return ""
 	}
-	return fmt.Sprintf("%s; its output, while it is there: kubectl logs -n %s %s --all-containers", describePod(&pod), it.Namespace, logs)
+	return fmt.Sprintf("%s; its output, while it is there: kubectl logs -n %s %s --all-containers", DescribePod(&pod), it.Namespace, logs)
 }
 
-// describePod says what keeps a pod from succeeding, container by container.
-func describePod(pod *corev1.Pod) string {
+// DescribePod says what keeps a pod from succeeding, container by container.
+func DescribePod(pod *corev1.Pod) string {
 	var out []string
 	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if text := describeContainer(c); text != "" {

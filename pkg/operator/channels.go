@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -276,22 +277,21 @@ func (r releaseReporter) KeepReleases(ctx context.Context, names map[string]bool
 	return r.Reporter.KeepReleases(ctx, names)
 }
 
-// pods counts restarts.
+// pods looks at those of a module's workloads.
 type pods struct {
 	client kubernetes.Interface
 	charts *helm.Client
 	cfg    Config
 }
 
-// podsOfOne bounds how many pods of a module are looked at.
+// podsOfOne bounds how many pods of a namespace are looked at.
 const podsOfOne = 500
 
-// Restarts implements rollout.Pods: those of all pods in the namespaces of the module's objects that its
-// workloads own, one list for each namespace.
-func (p pods) Restarts(ctx context.Context, name string) (int64, error) {
+// Look implements rollout.Pods, with one list for each namespace that the module has workloads in.
+func (p pods) Look(ctx context.Context, name string) (out source.Pods, err error) {
 	objs, err := p.charts.Objects(ctx, name)
 	if err != nil {
-		return 0, err
+		return out, err
 	}
 	workloads, namespaces := map[string]bool{}, map[string]bool{}
 	for _, o := range objs {
@@ -300,19 +300,33 @@ func (p pods) Restarts(ctx context.Context, name string) (int64, error) {
 			workloads[o.Namespace+"/"+o.Name], namespaces[o.Namespace] = true, true
 		}
 	}
-	var n int64
+	var worst *corev1.Pod
 	for namespace := range namespaces {
 		list, err := p.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{ResourceVersion: "0", Limit: podsOfOne})
 		if err != nil {
-			return 0, err
+			return out, err
 		}
 		for i := range list.Items {
-			if workloads[namespace+"/"+workloadOf(&list.Items[i])] {
-				n += restartsOf(&list.Items[i])
+			pod := &list.Items[i]
+			if !workloads[namespace+"/"+workloadOf(pod)] {
+				continue
+			}
+			out.Restarts += restartsOf(pod)
+			if !podReady(pod) && pod.DeletionTimestamp == nil && (worst == nil || worst.CreationTimestamp.Before(&pod.CreationTimestamp)) {
+				worst = pod
 			}
 		}
 	}
-	return n, nil
+	if worst != nil {
+		out.Trouble = helm.DescribePod(worst)
+	}
+	return out, nil
+}
+
+func podReady(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 // workloadOf is the workload that made a pod, by the names that controllers give.

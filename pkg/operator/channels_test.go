@@ -26,7 +26,7 @@ func TestAChannelIsFollowedAndABadVersionIsUndone(t *testing.T) {
 	s.promote("stable", "web", bad, nil)
 	s.phase("web", "1.2.0", "Verifying")
 	s.Down()
-	s.phase("web", "1.2.0", "RolledBack", "1.2.0")
+	s.phase("web", "1.2.0", "RolledBack", "1.2.0", "Unschedulable")
 	s.runs("web", "1.1.0")
 	s.phase("web", "1.1.0", "Deployed")
 	s.shown("1.1.0", configMaps, "web", "data", "v")

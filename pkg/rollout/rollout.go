@@ -96,9 +96,9 @@ type Loop interface {
 	Show(name string)
 }
 
-// Pods counts restarts of the containers of a module's pods.
+// Pods looks at the pods of a module's workloads.
 type Pods interface {
-	Restarts(ctx context.Context, module string) (int64, error)
+	Look(ctx context.Context, module string) (source.Pods, error)
 }
 
 // Reporter shows people what happens. Calls without a context return at once.
@@ -149,7 +149,7 @@ type Engine struct {
 	busy       map[string]bool
 	lines      map[string]chan struct{} // of fetches, by source
 	checks     map[string]check         // outcomes of preflights by release name and digest of values
-	restarts   map[string]count
+	pods       map[string]look
 	tracks     map[string]source.Track
 	marks      map[string]source.Mark
 	layers     map[string]values.Map // sections that modules were well with
@@ -191,7 +191,7 @@ func New(cfg Config) *Engine {
 	}
 	e := &Engine{
 		cfg: cfg, log: cfg.Logger, done: make(chan func()), embedded: cfg.Embedded, settings: cfg.Settings,
-		follows: map[feed]*follow{}, placed: map[artifactOf]*placed{}, busy: map[string]bool{}, lines: map[string]chan struct{}{}, checks: map[string]check{}, restarts: map[string]count{},
+		follows: map[feed]*follow{}, placed: map[artifactOf]*placed{}, busy: map[string]bool{}, lines: map[string]chan struct{}{}, checks: map[string]check{}, pods: map[string]look{},
 		tracks: map[string]source.Track{}, marks: map[string]source.Mark{}, layers: map[string]values.Map{}, shown: map[string]any{},
 	}
 	e.inbox.wake = make(chan struct{}, 1)

@@ -25,15 +25,15 @@ type check struct {
 	again  time.Time // when the next is held, if this one was none
 }
 
-// count is a number of restarts.
-type count struct {
+// look is one look at a module's pods.
+type look struct {
 	digest string // of the artifact that runs
-	n      int64
-	next   time.Time
+	source.Pods
+	next time.Time
 }
 
-// restartLook is the time between two counts of restarts while a version is verified.
-const restartLook = 20 * time.Second
+// podsLook is the time between two looks at pods while a version is verified; a tenth of its timeout if that is less.
+const podsLook = 20 * time.Second
 
 // preflightRetry is the time between two preflights of which the first could not be held.
 const preflightRetry = 5 * time.Second
@@ -211,7 +211,7 @@ func (e *Engine) situation(name string, t source.Track, run source.Running, subj
 		Now: now, Up: e.up, Module: name, Track: t, Target: target, First: subject.First, Installed: subject.Installed,
 		On: run.On || !run.Known, Metas: subject.Metas, Values: e.layerDigest(name), Orders: e.inputs.Orders,
 		Run: channel.Observed{Digest: run.Artifact, Applied: run.Applied, Failed: run.Failed,
-			Ready: run.Ready, Restarts: e.restarts[name].n, Reason: run.Reason, Message: e.cfg.Print(run.Message)},
+			Ready: run.Ready, Restarts: e.pods[name].Restarts, Reason: run.Reason, Message: e.cfg.Print(e.withTrouble(name, run))},
 	}
 	if run.Settled {
 		s.Run.Values = s.Values
@@ -290,7 +290,7 @@ func (e *Engine) perform(ctx context.Context, step channel.Step, s channel.Situa
 		e.tryOut(ctx, s.Module, *step.Track.Next, s.Values)
 	}
 	if c := step.Track.Current; c != nil && (c.Phase == source.Verifying || c.Phase == source.Applying) {
-		e.countRestarts(ctx, s.Module, c.Digest)
+		e.lookAtPods(ctx, s.Module, c.Digest, s.Policy)
 	}
 }
 
@@ -346,21 +346,35 @@ func (e *Engine) tellFetch(before, now *source.Release) {
 	e.cfg.Ports.Reporter.Event(name, true, channel.ReasonFetchFailed, fmt.Sprintf("version %s of channel %s (source %s): %s", now.Version, now.Channel, now.Source, now.Message))
 }
 
-// countRestarts counts restarts of a module's containers every now and then.
-func (e *Engine) countRestarts(ctx context.Context, name, digest string) {
+// lookAtPods looks at a module's pods every now and then.
+func (e *Engine) lookAtPods(ctx context.Context, name, digest string, p source.Policy) {
 	now := e.cfg.Now()
-	c := e.restarts[name]
-	if e.cfg.Ports.Pods == nil || name == artifact.GlobalName || c.digest == digest && now.Before(c.next) {
+	last := e.pods[name]
+	if e.cfg.Ports.Pods == nil || name == artifact.GlobalName || last.digest == digest && now.Before(last.next) {
 		return
 	}
-	e.async(ctx, "restarts "+name, func(ctx context.Context) func() {
-		n, err := e.cfg.Ports.Pods.Restarts(ctx, name)
+	e.async(ctx, "pods of "+name, func(ctx context.Context) func() {
+		seen, err := e.cfg.Ports.Pods.Look(ctx, name)
 		return func() {
-			if err == nil {
-				e.restarts[name] = count{digest, n, now.Add(restartLook)}
+			if err != nil {
+				seen = last.Pods
 			}
+			every := podsLook
+			if p.Timeout > 0 {
+				every = max(min(every, p.Timeout/10), time.Second)
+			}
+			e.pods[name] = look{digest, seen, now.Add(every)}
 		}
 	})
+}
+
+// withTrouble is the message of a module that is not Ready, with what its pods show.
+func (e *Engine) withTrouble(name string, run source.Running) string {
+	seen := e.pods[name]
+	if run.Ready || seen.Trouble == "" || seen.digest != run.Artifact {
+		return run.Message
+	}
+	return run.Message + "; " + seen.Trouble
 }
 
 // tellMove tells of a transition.

@@ -31,3 +31,11 @@ type Hold struct {
 	While string
 	Layer values.Map
 }
+
+// Pods is what the pods of a module's workloads show.
+type Pods struct {
+	// Restarts are those of all their containers.
+	Restarts int64
+	// Trouble is what keeps the newest one from being Ready, "" when nothing does.
+	Trouble string
+}
