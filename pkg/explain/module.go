@@ -23,7 +23,9 @@ type Module struct {
 	Message string `json:"message"`
 	// Problems are the conditions that are not as they should be, Ready aside.
 	Problems []Problem `json:"problems,omitempty"`
-	Decision Decision  `json:"decision"`
+	// From is where the version in force comes from, nil when it lies on disk and nothing else is offered.
+	From     *From    `json:"from,omitempty"`
+	Decision Decision `json:"decision"`
 	// WaitsFor is a chain: the module waits for the first, which waits for the next.
 	WaitsFor []Wait `json:"waitsFor,omitempty"`
 	// Values are those of the module's section, paths beginning with its key.
@@ -36,6 +38,32 @@ type Module struct {
 	Failure *Failure  `json:"failure,omitempty"`
 	// Asked is when all this was so.
 	Asked time.Time `json:"asked"`
+}
+
+// From is the source and channel of a module's version, and another one that is offered and why it does not run.
+type From struct {
+	Source    string `json:"source,omitempty"`
+	Channel   string `json:"channel,omitempty"`
+	Available string `json:"available,omitempty"`
+	Reason    string `json:"reason,omitempty"`
+	Message   string `json:"message,omitempty"`
+}
+
+// line says it in one or two lines.
+func (f *From) line() string {
+	var b strings.Builder
+	if f.Source != "" {
+		fmt.Fprintf(&b, "  from channel %s of ModuleSource %s\n", f.Channel, f.Source)
+	}
+	switch {
+	case f.Available != "" && f.Reason != "":
+		fmt.Fprintf(&b, "  version %s is offered and does not run: %s: %s\n", f.Available, f.Reason, f.Message)
+	case f.Available != "":
+		fmt.Fprintf(&b, "  version %s is offered\n", f.Available)
+	case f.Reason != "":
+		fmt.Fprintf(&b, "  %s: %s\n", f.Reason, f.Message)
+	}
+	return b.String()
 }
 
 // Problem is a condition that keeps the module from Ready.
@@ -147,12 +175,18 @@ func (m Module) head(b *strings.Builder) {
 	switch {
 	case m.Ready:
 		fmt.Fprintf(b, "\n  Ready: %s\n", m.Message)
+		if m.From != nil {
+			b.WriteString(m.From.line())
+		}
 		return
 	case !m.Decision.On && m.Message == m.Decision.Why: // that is said below
 		b.WriteString("\n")
 		return
 	}
 	fmt.Fprintf(b, "\n  not Ready: %s: %s\n", m.Reason, m.Message)
+	if m.From != nil {
+		b.WriteString(m.From.line())
+	}
 	for _, p := range m.Problems {
 		if p.Message != m.Message {
 			fmt.Fprintf(b, "  %s: %s: %s\n", p.Condition, p.Reason, p.Message)

@@ -31,6 +31,10 @@ func TestAChannelIsFollowedAndABadVersionIsUndone(t *testing.T) {
 	s.phase("web", "1.1.0", "Deployed")
 	s.shown("1.1.0", configMaps, "web", "data", "v")
 	s.wants("web", "Ready", "True")
+	from := s.explained("web").From
+	if from == nil || from.Source != s.source || from.Channel != "stable" || from.Available != "1.2.0" || from.Reason != "Rejected" {
+		t.Errorf("explain says %+v of where it is from", from)
+	}
 }
 
 // unschedulable is a Deployment whose pod fits no node.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/addon-operator/addon-operator/pkg/explain"
+	"github.com/addon-operator/addon-operator/pkg/status"
 	"github.com/addon-operator/addon-operator/pkg/web"
 )
 
@@ -19,6 +21,10 @@ func (i *inspector) explain(_ context.Context, q web.Query) (any, error) {
 	m, ok := i.loop.Explain(q.Parts["name"])
 	if !ok {
 		return nil, noModule(q.Parts["name"])
+	}
+	if o := i.channels.Origin(m.Name); o != (status.Origin{}) {
+		o.Message = i.store.Redact(o.Message)
+		m.From = &explain.From{Source: o.Source, Channel: o.Channel, Available: o.Available, Reason: o.Reason, Message: o.Message}
 	}
 	return m, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/addon-operator/addon-operator/pkg/kube"
 	"github.com/addon-operator/addon-operator/pkg/module"
 	"github.com/addon-operator/addon-operator/pkg/object"
+	"github.com/addon-operator/addon-operator/pkg/rollout"
 	"github.com/addon-operator/addon-operator/pkg/store"
 	"github.com/addon-operator/addon-operator/pkg/values"
 	"github.com/addon-operator/addon-operator/pkg/web"
@@ -25,6 +26,7 @@ type inspector struct {
 	store     *store.Store
 	helm      *helm.Client
 	tracker   *kube.Tracker
+	channels  *rollout.Engine
 	namespace string
 }
 

@@ -212,7 +212,7 @@ func newWiring(ctx context.Context, cfg Config, mods *module.Set, hooksDir, kube
 		_, converged, unsettled := w.loop.Progress()
 		return converged, unsettled
 	})
-	w.inspect = &inspector{loop: w.loop, store: values, helm: w.helm, tracker: w.tracker, namespace: cfg.Namespace}
+	w.inspect = &inspector{loop: w.loop, store: values, helm: w.helm, tracker: w.tracker, channels: w.channels.engine, namespace: cfg.Namespace}
 	return w, nil
 }
 
