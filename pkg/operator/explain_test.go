@@ -3,6 +3,7 @@ package operator_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,17 +12,18 @@ import (
 
 	"github.com/addon-operator/addon-operator/pkg/explain"
 	"github.com/addon-operator/addon-operator/pkg/report"
+	"github.com/addon-operator/addon-operator/pkg/testkit"
 )
 
-// has fails the test for every text that is not in what was asked for.
-func (b *bed) has(path string, texts ...string) string {
+// has waits until every text is in what is asked for, and answers that.
+func (b *bed) has(path string, texts ...string) (got string) {
 	b.t.Helper()
-	got := b.ask(path)
-	for _, text := range texts {
-		if !strings.Contains(got, text) {
-			b.t.Errorf("%s lacks %q:\n%s", path, text, got)
-		}
-	}
+	var lacks []string
+	testkit.Eventually(b.t, func() bool {
+		got = b.ask(path)
+		lacks = slices.DeleteFunc(slices.Clone(texts), func(text string) bool { return strings.Contains(got, text) })
+		return len(lacks) == 0
+	}, func() string { return fmt.Sprintf("%s has %q:\n%s", path, lacks, got) })
 	return got
 }
 
