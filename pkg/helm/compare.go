@@ -27,19 +27,8 @@ func (c *Client) Compare(ctx context.Context, req installed.Request, r installed
 }
 
 func (c *Client) compareAll(ctx context.Context, req installed.Request, r installed.Rendered) ([]installed.Compared, error) {
-	name := req.Module.Name
-	history, err := c.records.index(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	kinds := c.kinds()
-	old := &before{}
-	if len(history) > 0 {
-		if old, err = c.readBefore(ctx, kinds, history); err != nil {
-			return nil, err
-		}
-	}
-	docs, err := parseDocuments("manifest", r.Manifest)
+	name, kinds := req.Module.Name, c.kinds()
+	docs, old, err := c.documentsBeside(ctx, kinds, name, r)
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +51,22 @@ func (c *Client) compareAll(ctx context.Context, req installed.Request, r instal
 	}
 	compared, err := c.dryRun(ctx, items, old)
 	return append(out, compared...), err
+}
+
+// documentsBeside are the objects of a render, and what earlier revisions put into the cluster.
+func (c *Client) documentsBeside(ctx context.Context, kinds *kinds, name string, r installed.Rendered) ([]document, *before, error) {
+	history, err := c.records.index(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	old := &before{}
+	if len(history) > 0 {
+		if old, err = c.readBefore(ctx, kinds, history); err != nil {
+			return nil, nil, err
+		}
+	}
+	docs, err := parseDocuments("manifest", r.Manifest)
+	return docs, old, err
 }
 
 // dryRun asks for the outcome of every item, and which of the old ones are still there.

@@ -49,18 +49,8 @@ func (c *Client) Preflight(ctx context.Context, req installed.Request, r install
 }
 
 func (c *Client) preflightItems(ctx context.Context, req installed.Request, r installed.Rendered) ([]*item, error) {
-	history, err := c.records.index(ctx, req.Module.Name)
-	if err != nil {
-		return nil, err
-	}
 	kinds := c.kinds()
-	old := &before{}
-	if len(history) > 0 {
-		if old, err = c.readBefore(ctx, kinds, history); err != nil {
-			return nil, err
-		}
-	}
-	docs, err := parseDocuments("manifest", r.Manifest)
+	docs, old, err := c.documentsBeside(ctx, kinds, req.Module.Name, r)
 	if err != nil {
 		return nil, err
 	}
