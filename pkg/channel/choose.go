@@ -239,13 +239,7 @@ type pick struct {
 
 var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
-// CheckVersion says what is wrong with the text of a key …Version: it must be an exact version
-// (semver 2.0.0), a range as of github.com/Masterminds/semver, or sha256:<64 hex>.
-func CheckVersion(text string) error {
-	_, err := parsePick(text)
-	return err
-}
-
+// parsePick reads the text of a key …Version; source.CheckVersion has accepted it.
 func parsePick(text string) (pick, error) {
 	text = strings.TrimSpace(text)
 	switch {

@@ -192,7 +192,7 @@ func TestArtifactsOfAttackersAreRefusedAndNothingChanges(t *testing.T) {
 		"junk":       {"1.0.0", "gzipped tar archive"},
 		"other-name": {"6.6.6", "holds module web"},
 		"same-bytes": {"1.0.0", `module web`},
-		"lies":       {"3.0.0", `is version "1.0.0"`},
+		"lies":       {"3.0.0", "holds version 1.0.0"},
 		"missing":    {"1.0.0", "does not have it"},
 		"flooded":    {"1.0.0", "expected at most"},
 	}

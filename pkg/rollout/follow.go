@@ -114,7 +114,7 @@ func (e *Engine) newFollow(s source.Source, name string) *follow {
 		return f
 	}
 	got.Manifest = mark.Manifest
-	e.take1(s, name, f, got)
+	e.takeDocument(s, name, f, got)
 	return f
 }
 
@@ -128,7 +128,7 @@ func (e *Engine) verifyAnew(s source.Source, name string, f *follow) {
 	if mark := e.marks[markKey(s.URL, name)]; mark.Manifest != "" {
 		if got, err := e.cfg.Ports.Registry.CachedChannel(mark.Manifest); err == nil {
 			got.Manifest = mark.Manifest
-			e.take1(s, name, f, got)
+			e.takeDocument(s, name, f, got)
 		}
 	}
 }
@@ -181,7 +181,7 @@ func (e *Engine) answered(s source.Source, at feed, f *follow, got Fetched, err 
 		f.reason, f.message = f.refused.reason, f.refused.message
 	} else {
 		f.seen = got.Manifest
-		e.take1(s, at.channel, f, got)
+		e.takeDocument(s, at.channel, f, got)
 		if f.refused != (refusal{}) {
 			before = "" // each document that is refused is told of
 		}
@@ -216,8 +216,8 @@ func (e *Engine) tellPoll(s source.Source, at feed, f *follow, before string) {
 	}
 }
 
-// take1 verifies a document and puts it in force; one that is refused leaves the one before.
-func (e *Engine) take1(s source.Source, name string, f *follow, got Fetched) {
+// takeDocument verifies a document and puts it in force; one that is refused leaves the one before.
+func (e *Engine) takeDocument(s source.Source, name string, f *follow, got Fetched) {
 	f.keys = keysOf(s)
 	d, reason, err := e.verified(s, name, got)
 	if err != nil {

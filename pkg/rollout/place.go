@@ -89,11 +89,8 @@ func (e *Engine) unpack(r source.Release, a artifact.Artifact, origin module.Ori
 
 // checkMeta holds an artifact to what the document says of it.
 func checkMeta(m artifact.Meta, r source.Release) error {
-	if m.Name != r.Module {
-		return fmt.Errorf("the artifact %s is module %q, and the channel lists it as %s; it is not used", r.Digest, m.Name, r.Module)
-	}
-	if r.Version != "" && strings.TrimPrefix(m.Version, "v") != strings.TrimPrefix(r.Version, "v") {
-		return fmt.Errorf("the artifact %s is version %q, and the channel lists it as %s; it is not used", r.Digest, m.Version, r.Version)
+	if err := m.Expect(r.Module, r.Version); err != nil {
+		return fmt.Errorf("%s: %w; it is not used", r.Digest, err)
 	}
 	return artifact.CheckName(r.Module)
 }

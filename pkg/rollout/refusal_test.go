@@ -120,7 +120,7 @@ func TestBytesThatAreListedUnderTwoNamesAreUsedUnderTheirOwnOnly(t *testing.T) {
 			}
 			s.mu.Lock()
 			told := slices.ContainsFunc(s.told, func(e string) bool {
-				return strings.HasPrefix(e, name+" true FetchFailed: version 1.1.0") && strings.Contains(e, `is module "web"`)
+				return strings.HasPrefix(e, name+" true FetchFailed: version 1.1.0") && strings.Contains(e, "holds module web")
 			})
 			if s.set.Get(name) != nil || len(s.set.Modules) != 1 || !told {
 				t.Errorf("the modules are %v, and told was %q", s.set.Modules, s.told)
